@@ -36,6 +36,7 @@ usage_error() { say "$*"; usage >&2; exit 2; }
 
 # ---------------------------------------------------------------- arguments
 
+self=$(realpath -- "$0")
 command=start
 dir=
 http_port=
@@ -44,7 +45,7 @@ owner_pid=
 settings=()
 
 case ${1-} in
-start | stop | env | kill-rgw | start-rgw | restart-rgw)
+start | stop | env | kill-rgw | start-rgw | restart-rgw | watch)
     command=$1
     shift
     ;;
@@ -52,7 +53,7 @@ esac
 while (($#)); do
     case $1 in
     -h | --help) usage; exit 0 ;;
-    --dir | --port | --tls-port | --set | --owner-pid)
+    --dir | --port | --tls-port | --set | --owner-pid | --conf)
         (($# >= 2)) || usage_error "$1 needs a value"
         case $1 in
         --dir) dir=$2 ;;
@@ -60,6 +61,7 @@ while (($#)); do
         --tls-port) tls_port=$2 ;;
         --owner-pid) owner_pid=$2 ;;
         --set) settings+=("$2") ;;
+        --conf) ;; # only for pid_of to see
         esac
         shift 2
         ;;
@@ -75,8 +77,8 @@ done
 
 # ---------------------------------------------------------------- processes
 
-# A pid file is believed only while that pid runs one of Ceph's daemons on our
-# own configuration file: pids are reused, and a stranger must not be killed.
+# A pid file is believed only while that pid runs with our own configuration
+# file among its arguments: pids are reused, and a stranger must not be killed.
 pid_of() { # NAME: prints the pid if NAME runs
     local pid
     [[ -r $dir/run/$1.pid ]] || return 1
@@ -89,11 +91,12 @@ pid_of() { # NAME: prints the pid if NAME runs
 
 # spawn NAME PROGRAM ARGS...: run it in a session of its own, so that neither
 # Ctrl-C nor the end of the calling terminal reaches it. setsid does not fork
-# here, since a child of a script leads no process group: $! is the daemon.
+# here, since a child of a script leads no process group: $! is the daemon. It
+# leaves the caller's directory, which may have to be unmounted or removed.
 spawn() {
     local name=$1
     shift
-    setsid "$@" </dev/null >>"$dir/log/$name.out" 2>&1 &
+    (cd / && exec setsid "$@") </dev/null >>"$dir/log/$name.out" 2>&1 &
     printf '%s\n' "$!" >"$dir/run/$name.pid"
     disown
 }
@@ -119,6 +122,7 @@ stop_one() { # NAME
     rm -f "$dir/run/$1.pid"
 }
 
+# Everything but the watcher, which calls this itself.
 stop_all() {
     local name failed=0
     for name in radosgw osd mon; do
@@ -204,7 +208,7 @@ log_tail() { # NAME
 
 need_programs() {
     local program missing=0
-    for program in ceph-mon ceph-osd radosgw radosgw-admin ceph monmaptool ceph-authtool openssl setsid; do
+    for program in ceph-mon ceph-osd radosgw radosgw-admin ceph monmaptool ceph-authtool openssl; do
         command -v "$program" >/dev/null || missing=1
     done
     if ((missing)); then
@@ -321,8 +325,14 @@ debug rgw = 0/0
 
 [client.rgw]
 log file = $dir/log/radosgw.log
-# Level 1 has one "beast:" line for each request: what tests count.
+# Level 1 has a line for each request's start and a "beast:" line for its end;
+# the ops log has what it was, as JSON. Tests count requests with both.
 debug rgw = 1/1
+rgw enable ops log = true
+rgw ops log rados = false
+rgw ops log file path = $dir/log/ops.log
+rgw ops log data backlog = $((64 << 20))
+rgw log nonexistent bucket = true
 rgw frontends = beast endpoint=127.0.0.1:$http_port ssl_endpoint=127.0.0.1:$tls_port ssl_certificate=$dir/tls/server.pem
 rgw dns name = localhost
 rgw crypt require ssl = true
@@ -396,6 +406,7 @@ make_env() {
         printf 'export RGWFS_TEST_RGW_HTTPS=%q\n' "https://127.0.0.1:$tls_port"
         printf 'export RGWFS_TEST_RGW_CA=%q\n' "$dir/tls/ca.pem"
         printf 'export RGWFS_TEST_RGW_LOG=%q\n' "$dir/log/radosgw.log"
+        printf 'export RGWFS_TEST_RGW_OPS_LOG=%q\n' "$dir/log/ops.log"
         printf 'export RGWFS_TEST_RGW_CONF=%q\n' "$dir/ceph.conf"
         printf 'export RGWFS_TEST_RGW_%s=%q\n' \
             ACCESS_KEY "$main_key" SECRET_KEY "$main_secret" \
@@ -419,6 +430,7 @@ cleanup() {
         # A radosgw-admin may still run in the background.
         local job
         for job in $(jobs -p); do kill "$job" 2>/dev/null || true; done
+        stop_one watch || true
         stop_all || true
         remove_dir
     fi
@@ -428,6 +440,7 @@ cleanup() {
 start() {
     need_programs
     if [[ -n $owner_pid && ! -d /proc/$owner_pid ]]; then die "no process $owner_pid"; fi
+    if [[ -n $http_port && $http_port == "$tls_port" ]]; then usage_error "http and https need a port each"; fi
     local port
     for port in $http_port $tls_port; do
         if port_taken "$port"; then die "port $port is taken"; fi
@@ -462,10 +475,7 @@ start() {
 
     make_env
     if [[ -n $owner_pid ]]; then
-        # shellcheck disable=SC2016 # its own arguments, not this shell's
-        setsid bash -c 'tail --pid="$1" -s 0.5 -f /dev/null; exec "$2" stop --dir "$3"' \
-            rgw-up-watch "$owner_pid" "$(realpath "$0")" "$dir" </dev/null >>"$dir/log/watch.out" 2>&1 &
-        disown
+        spawn watch "$BASH" "$self" watch --dir "$dir" --owner-pid "$owner_pid" --conf "$dir/ceph.conf"
     fi
     trap - EXIT INT TERM HUP
     say "radosgw serves http://127.0.0.1:$http_port and https://127.0.0.1:$tls_port after $SECONDS s; stop it by: $0 stop --dir $dir"
@@ -496,9 +506,19 @@ again_rgw() {
     start_rgw
 }
 
+# Stops the rest when the owner ends. A zombie has ended, reaped or not.
+watch() {
+    while grep -q '^State:[[:space:]]*[^ZX]' "/proc/$owner_pid/status" 2>/dev/null; do
+        sleep 0.5
+    done
+    stop_all
+    remove_dir
+}
+
 case $command in
 start) start ;;
-stop) find_dir; stop_all; remove_dir ;;
+stop) find_dir; stop_one watch; stop_all; remove_dir ;;
+watch) find_dir; watch ;;
 env) find_dir; pid_of radosgw >/dev/null || die "radosgw does not run"; cat "$dir/env" ;;
 kill-rgw) find_dir; kill_rgw ;;
 start-rgw) find_dir; again_rgw ;;
