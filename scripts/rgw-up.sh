@@ -306,6 +306,10 @@ mon data avail warn = 1
 mon data avail crit = 0
 paxos propose interval = 0.1
 osd op num shards = 2
+# A change of metadata waits for the watchers of a killed radosgw to be given
+# up: 6 s, not 30. A live one says so every second.
+osd client watch timeout = 6
+objecter tick interval = 1
 debug mon = 0/0
 debug paxos = 0/0
 debug osd = 0/0
