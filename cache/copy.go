@@ -1,0 +1,64 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"rgwfs/s3backend"
+)
+
+// copyPartSize is the first part size in bytes of the copy of a huge object.
+const copyPartSize = 512 * mib
+
+// copyObject copies the object that src describes to key, on the server.
+// replace, if not nil, is what the copy carries instead of src's attributes.
+func (b *Bucket) copyObject(ctx context.Context, src Attr, key string, replace *s3backend.Attributes) (s3backend.Object, error) {
+	if src.Size <= s3backend.MaxCopySize {
+		return b.store.Copy(ctx, s3backend.CopyRequest{Key: key, SourceKey: src.Key, SourceIfMatch: src.ETag, Replace: replace})
+	}
+	if replace == nil {
+		// CreateMultipartUpload copies no attributes: they are sent anew.
+		obj, err := b.store.Head(ctx, src.Key)
+		if err != nil {
+			return s3backend.Object{}, err
+		}
+		if obj.ETag != src.ETag {
+			return s3backend.Object{}, keyError(s3backend.KindChanged, "copy", b.Name(), src.Key)
+		}
+		replace = &s3backend.Attributes{Metadata: obj.Metadata, ContentType: obj.ContentType, StorageClass: obj.StorageClass}
+	}
+	id, err := b.store.CreateMultipart(ctx, s3backend.CreateMultipartRequest{Key: key, Attributes: *replace})
+	if err != nil {
+		return s3backend.Object{}, err
+	}
+	obj, err := b.copyParts(ctx, src, key, id)
+	if err != nil {
+		if aerr := b.store.AbortMultipart(ctx, key, id); aerr != nil {
+			err = fmt.Errorf("%w (and its upload %s could not be aborted: %v)", err, id, aerr)
+		}
+		return s3backend.Object{}, err
+	}
+	return obj, nil
+}
+
+func (b *Bucket) copyParts(ctx context.Context, src Attr, key, id string) (s3backend.Object, error) {
+	var parts []s3backend.Part
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(b.c.cfg.Uploads)
+	pieces := pieces(src.Size, copyPartSize)
+	parts = make([]s3backend.Part, len(pieces))
+	for i, p := range pieces {
+		g.Go(func() error {
+			var err error
+			parts[i], err = b.store.CopyPart(gctx, s3backend.CopyPartRequest{Key: key, UploadID: id, Number: p.number,
+				SourceKey: src.Key, SourceIfMatch: src.ETag, Offset: p.off, Length: p.len()})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return s3backend.Object{}, err
+	}
+	return complete(ctx, b.store, key, id, parts, src.Size, s3backend.Conditions{})
+}

@@ -1,0 +1,467 @@
+package cache
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"rgwfs/s3backend"
+)
+
+// File is one file's data on this mount: what is known of its object, and what
+// was written here and is not on the server yet. All handles of an inode share
+// it. It lives in Bucket.files while anybody refers to it, and there is one at
+// most for a key: locking its ioMu is locking the key against every other
+// change that comes through this mount.
+type File struct {
+	b  *Bucket
+	id uint64 // order in which the ioMu of several Files are locked
+
+	refs int // guarded by Bucket.mu
+
+	// ioMu is held exclusively by whatever changes the bytes, the key or the
+	// object: writes, truncation, commits, renames, unlinking. Reads share it.
+	// It is held across requests.
+	ioMu       sync.RWMutex
+	stream     *stream    // written from the front; guarded by ioMu
+	staged     *staged    // changed in place; guarded by ioMu. At most one of the two is set
+	stagedBase *genReader // what shows through staged, nil if nothing does; guarded by ioMu
+	detached   bool       // has no object on the server, nor will have; guarded by ioMu
+
+	mu       sync.Mutex        // guards what follows; held for moments only
+	key      string            //
+	base     Attr              // the newest generation known; ETag "" = none
+	size     int64             // while dirty
+	mtime    time.Time         // while dirty
+	dirty    bool              // has changes that are not on the server
+	stamp    bool              // mtime is to be stored: nothing set another one since the last write
+	md       map[string]string // metadata to store at the next commit, nil = as base
+	excl     bool              // the first commit must not replace an object (O_EXCL)
+	epoch    uint64            // counts commits: handles follow their own mount's changes
+	handles  int               // open handles
+	writers  int               // those that may write
+	unlinked bool              //
+	orphan   bool              // unlinked, and the object is deleted by the last handle's Release
+	readers  []*genReader      //
+}
+
+// genReader is a reader with the generation that it is pinned to, shared by
+// what reads that generation.
+type genReader struct {
+	*reader
+	etag string
+	refs int // guarded by File.mu
+}
+
+// Key returns the file's key; a Rename changes it.
+func (f *File) Key() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.key
+}
+
+// Unlinked reports whether the file's name was removed while it was open.
+func (f *File) Unlinked() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unlinked
+}
+
+// Release gives back a reference of Bucket.File.
+func (f *File) Release() { f.b.release(f) }
+
+// Attr returns the file's attributes, with its Metadata known. It waits for
+// no upload; it costs one HEAD if the object's metadata is not remembered.
+func (f *File) Attr(ctx context.Context) (Attr, error) {
+	if a, ok := f.local(); ok {
+		if a.Metadata != nil {
+			return a, nil
+		}
+		base, err := f.b.meta.stat(ctx, a.Key)
+		if err != nil {
+			return Attr{}, err
+		}
+		f.learnMetadata(base)
+		a.Metadata = base.Metadata
+		return a, nil
+	}
+	return f.b.meta.stat(ctx, f.Key())
+}
+
+// local returns the attributes of a file that the server can't be asked for:
+// one with changes, or without a name.
+func (f *File) local() (Attr, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.localLocked()
+}
+
+func (f *File) localLocked() (Attr, bool) {
+	a := f.base
+	a.Key, a.TTL = f.key, f.b.c.cfg.MetadataTTL
+	if f.dirty {
+		a.Size, a.ModTime = f.size, f.mtime
+		a.Metadata = f.metadataLocked()
+		if a.Metadata != nil && f.stamp {
+			// What the commit will store, so that the times that a program
+			// sees before and after it are the same.
+			a.Metadata = maps.Clone(a.Metadata)
+			a.Metadata["mtime"] = FormatTime(f.mtime)
+			a.Metadata["ctime"] = FormatTime(f.mtime)
+		}
+		return a, true
+	}
+	if f.unlinked && a.Metadata == nil {
+		a.Metadata = map[string]string{}
+	}
+	return a, f.unlinked
+}
+
+// metadataLocked returns what the file's metadata is to be, nil if that takes
+// a HEAD of the base to know.
+func (f *File) metadataLocked() map[string]string {
+	switch {
+	case f.md != nil:
+		return f.md
+	case f.base.ETag == "":
+		return map[string]string{}
+	default:
+		return f.base.Metadata
+	}
+}
+
+// learnMetadata takes over what a HEAD said of the base.
+func (f *File) learnMetadata(a Attr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.base.ETag == a.ETag {
+		f.base.Metadata, f.base.ContentType, f.base.StorageClass = a.Metadata, a.ContentType, a.StorageClass
+	}
+}
+
+// noteWrite records that the bytes changed, size being the size now.
+func (f *File) noteWrite(size int64) {
+	f.mu.Lock()
+	f.size, f.mtime, f.stamp = size, f.b.c.now(), true
+	was := f.dirty
+	f.dirty = true
+	f.mu.Unlock()
+	if !was {
+		f.b.setDirty(f, true)
+	}
+}
+
+// acquireReader returns a reader of base's generation.
+func (f *File) acquireReader(base Attr) *genReader {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, g := range f.readers {
+		if g.etag == base.ETag && g.size == base.Size {
+			g.refs++
+			return g
+		}
+	}
+	g := &genReader{etag: base.ETag, refs: 1}
+	g.reader = newReader(f.rangeGetter(base), base.Size, f.b.c.mem, f.b.c.fetches)
+	f.readers = append(f.readers, g)
+	return g
+}
+
+func (f *File) releaseReader(g *genReader) {
+	f.mu.Lock()
+	g.refs--
+	last := g.refs == 0
+	if last {
+		for i, x := range f.readers {
+			if x == g {
+				f.readers = append(f.readers[:i], f.readers[i+1:]...)
+				break
+			}
+		}
+	}
+	f.mu.Unlock()
+	if last {
+		g.close()
+	}
+}
+
+// newStream begins the file anew, empty. Called with ioMu held.
+func (f *File) newStream() *stream {
+	s := &stream{up: f.b.store, mem: f.b.c.mem, uploads: f.b.c.uploads, partBase: f.b.c.cfg.PartSize,
+		newFile: f.b.c.newStagingFile, key: f.Key()}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.cur = s.newPart(1, 0)
+	return s
+}
+
+// openWriter makes sure that there is something to write to. Called with ioMu
+// held.
+func (f *File) openWriter() error {
+	if f.stream != nil || f.staged != nil {
+		return nil
+	}
+	f.mu.Lock()
+	base := f.base
+	f.mu.Unlock()
+	if base.ETag == "" || base.Size == 0 {
+		f.stream = f.newStream()
+		return nil
+	}
+	file, err := f.b.c.newStagingFile()
+	if err != nil {
+		return err
+	}
+	f.staged = &staged{file: file, size: base.Size, baseLen: base.Size}
+	f.stagedBase = f.acquireReader(base)
+	return nil
+}
+
+// toStaged turns a stream into a staged file, for what a stream can't do. What
+// is still in memory moves to the disk. If parts are on the server already,
+// the upload is completed as it stands, and is the base of what follows: the
+// object becomes visible, as an fsync would make it, and none of its bytes
+// travels again. Called with ioMu held.
+func (f *File) toStaged(ctx context.Context) error {
+	if f.stream == nil {
+		return f.openWriter()
+	}
+	if f.stream.uploadID != "" {
+		if err := f.commitLocked(ctx); err != nil {
+			return err
+		}
+		return f.openWriter()
+	}
+	file, err := f.b.c.newStagingFile()
+	if err != nil {
+		return err
+	}
+	s := f.stream
+	d := &s.cur.data
+	if err := copyData(file, d); err != nil {
+		file.Close()
+		return err
+	}
+	st := &staged{file: file, size: s.size}
+	st.present.add(span{0, s.size})
+	f.mu.Lock()
+	dirty := f.dirty
+	f.mu.Unlock()
+	if dirty {
+		st.dirty.add(span{0, s.size})
+		st.resized = true
+	} else {
+		st.baseLen = s.size
+	}
+	s.free()
+	f.stream, f.staged = nil, st
+	if !dirty {
+		f.mu.Lock()
+		base := f.base
+		f.mu.Unlock()
+		f.stagedBase = f.acquireReader(base)
+	}
+	return nil
+}
+
+// writeLocked puts p at off. Called with ioMu held exclusively.
+func (f *File) writeLocked(ctx context.Context, p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > s3backend.MaxObjectSize {
+		return 0, keyError(s3backend.KindTooLarge, "write", f.b.Name(), f.Key())
+	}
+	if err := f.openWriter(); err != nil {
+		return 0, err
+	}
+	if f.stream != nil && f.Unlinked() {
+		// Nothing of it may go to the server any more.
+		if err := f.toStaged(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if f.stream != nil {
+		n, err := f.stream.write(ctx, p, off, f.streamAttributes())
+		if n > 0 || err == nil {
+			f.noteWrite(f.stream.size)
+		}
+		if err != errOutOfOrder {
+			return n, err
+		}
+		if err := f.toStaged(ctx); err != nil {
+			return 0, err
+		}
+	}
+	n, err := f.staged.write(p, off)
+	if n > 0 || err == nil {
+		f.noteWrite(f.staged.size)
+	}
+	return n, err
+}
+
+// Truncate sets the size. A file that is open for writing is committed at its
+// close; any other at once.
+func (f *File) Truncate(ctx context.Context, size int64) error {
+	if f.b.c.cfg.ReadOnly {
+		return keyError(s3backend.KindReadOnly, "truncate", f.b.Name(), f.Key())
+	}
+	if size > s3backend.MaxObjectSize {
+		return keyError(s3backend.KindTooLarge, "truncate", f.b.Name(), f.Key())
+	}
+	ctx = context.WithoutCancel(ctx)
+	done := f.b.tree.share(f)
+	defer done()
+	f.ioMu.Lock()
+	defer f.ioMu.Unlock()
+	if err := f.refresh(ctx); err != nil {
+		return err
+	}
+	if err := f.truncateLocked(ctx, size); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	open := f.writers > 0
+	f.mu.Unlock()
+	if open {
+		return nil
+	}
+	if err := f.commitLocked(ctx); err != nil {
+		f.discardLocked(ctx, err)
+		return err
+	}
+	f.idleLocked()
+	return nil
+}
+
+// truncateLocked sets the size. Called with ioMu held.
+func (f *File) truncateLocked(ctx context.Context, size int64) error {
+	if f.currentSize() == size {
+		return nil
+	}
+	if size == 0 {
+		if err := f.dropDataLocked(ctx); err != nil {
+			f.b.c.cfg.Logger.Warn("an unfinished upload could not be aborted; its parts use space until a lifecycle rule removes them", "error", err)
+		}
+		f.stream = f.newStream()
+		f.noteWrite(0)
+		return nil
+	}
+	if err := f.openWriter(); err != nil {
+		return err
+	}
+	if f.stream != nil {
+		err := f.stream.truncate(size)
+		if err == nil {
+			f.noteWrite(size)
+		}
+		if err != errOutOfOrder {
+			return err
+		}
+		if err := f.toStaged(ctx); err != nil {
+			return err
+		}
+	}
+	if err := f.staged.truncate(size); err != nil {
+		return err
+	}
+	f.noteWrite(size)
+	return nil
+}
+
+func (f *File) currentSize() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dirty {
+		return f.size
+	}
+	return f.base.Size
+}
+
+// refresh learns the newest generation, unless the file has changes here. It
+// makes no request if the object is known and fresh.
+func (f *File) refresh(ctx context.Context) error {
+	f.mu.Lock()
+	key, skip := f.key, f.dirty || f.unlinked
+	f.mu.Unlock()
+	if skip {
+		return nil
+	}
+	a, fresh := f.b.meta.cached(key)
+	if !fresh {
+		var err error
+		if a, err = f.b.meta.stat(ctx, key); err != nil {
+			return err
+		}
+	}
+	f.rebase(a)
+	return nil
+}
+
+// rebase takes over a generation learned from the server.
+func (f *File) rebase(a Attr) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dirty || f.unlinked || f.key != a.Key {
+		return
+	}
+	if a.ETag == f.base.ETag && a.Size == f.base.Size && a.Metadata == nil {
+		a.Metadata, a.ContentType, a.StorageClass = f.base.Metadata, f.base.ContentType, f.base.StorageClass
+	}
+	f.base = a
+}
+
+// idleLocked frees clean data that no handle needs. Called with ioMu held.
+func (f *File) idleLocked() {
+	f.mu.Lock()
+	idle := f.handles == 0 && !f.dirty
+	f.mu.Unlock()
+	if idle {
+		f.freeCleanLocked()
+	}
+}
+
+// freeCleanLocked frees data that the server has too.
+func (f *File) freeCleanLocked() {
+	if f.stream != nil {
+		f.stream.free()
+		f.stream = nil
+	}
+	if f.staged != nil {
+		f.staged.free()
+		f.staged = nil
+	}
+	if f.stagedBase != nil {
+		f.releaseReader(f.stagedBase)
+		f.stagedBase = nil
+	}
+}
+
+// dropDataLocked gives up everything that is not on the server. The error is
+// that of an upload which could not be aborted; the data is gone all the same.
+func (f *File) dropDataLocked(ctx context.Context) error {
+	var err error
+	if f.stream != nil {
+		err = f.stream.abort(ctx)
+		f.stream = nil
+	}
+	f.freeCleanLocked()
+	return err
+}
+
+// discardLocked gives up changes that could not be committed and that nobody
+// can commit any more.
+func (f *File) discardLocked(ctx context.Context, cause error) {
+	f.b.c.cfg.Logger.Error("changes are lost: they could not be stored, which close or fsync has reported; the object on the server is as it was before",
+		"bucket", f.b.Name(), "key", f.Key(), "error", cause)
+	if err := f.dropDataLocked(ctx); err != nil {
+		f.b.c.cfg.Logger.Warn("an unfinished upload could not be aborted; its parts use space until a lifecycle rule removes them", "bucket", f.b.Name(), "key", f.Key(), "error", err)
+	}
+	f.forgetChanges()
+}
+
+// forgetChanges makes the file clean, as its base is.
+func (f *File) forgetChanges() {
+	f.mu.Lock()
+	f.dirty, f.md, f.stamp, f.excl = false, nil, false, false
+	f.epoch++
+	f.mu.Unlock()
+	f.b.setDirty(f, false)
+}

@@ -1,0 +1,147 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"maps"
+	"os"
+
+	"rgwfs/s3backend"
+)
+
+// attributes returns what the object of the file is to carry. The times of
+// the last write are among it unless the program has set others. Called with
+// ioMu held.
+func (f *File) attributes(ctx context.Context) (s3backend.Attributes, error) {
+	f.mu.Lock()
+	md, key := f.metadataLocked(), f.key
+	f.mu.Unlock()
+	if md == nil {
+		a, err := f.b.meta.stat(ctx, key)
+		if err != nil {
+			return s3backend.Attributes{}, err
+		}
+		f.learnMetadata(a)
+		md = a.Metadata
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	md = maps.Clone(md)
+	if f.stamp {
+		md["mtime"] = FormatTime(f.mtime)
+		md["ctime"] = md["mtime"]
+	}
+	return s3backend.Attributes{Metadata: md, ContentType: f.base.ContentType, StorageClass: f.base.StorageClass}, nil
+}
+
+// streamAttributes returns what an upload that begins now is to carry. S3 takes
+// metadata only at the beginning of a multipart upload, when the time of the
+// last write is not known yet: it is left out, and LastModified, which RGW sets
+// at the end, stands for it. Called with ioMu held.
+func (f *File) streamAttributes() s3backend.Attributes {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	md := maps.Clone(f.metadataLocked())
+	if md == nil {
+		md = map[string]string{}
+	}
+	if f.stamp {
+		delete(md, "mtime")
+		delete(md, "ctime")
+	}
+	return s3backend.Attributes{Metadata: md, ContentType: f.base.ContentType, StorageClass: f.base.StorageClass}
+}
+
+// commit makes the file's changes durable on the server.
+func (f *File) commit(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // a signal must not tear a commit; the Store bounds every request
+	done := f.b.tree.share(f)
+	defer done()
+	f.ioMu.Lock()
+	defer f.ioMu.Unlock()
+	return f.commitLocked(ctx)
+}
+
+// commitLocked is commit with ioMu held. On failure the changes are kept.
+func (f *File) commitLocked(ctx context.Context) error {
+	f.mu.Lock()
+	dirty, unlinked, key := f.dirty, f.unlinked, f.key
+	cond := s3backend.Conditions{IfNoneMatch: f.excl}
+	f.mu.Unlock()
+	if !dirty || unlinked {
+		return nil
+	}
+	if err := f.openWriter(); err != nil { // metadata alone may have made it dirty
+		return err
+	}
+	attrs, err := f.attributes(ctx)
+	if err != nil {
+		return err
+	}
+	f.b.detachOrphans(ctx, key)
+
+	var obj s3backend.Object
+	var want s3backend.Attributes
+	if f.stream != nil {
+		want = attrs
+		if f.stream.uploadID != "" {
+			want = f.streamAttributes()
+		}
+		obj, err = f.stream.finish(ctx, attrs, cond)
+	} else {
+		c := &stagedCommit{up: f.b.store, uploads: f.b.c.uploads, partBase: f.b.c.cfg.PartSize, key: key, attrs: attrs, cond: cond}
+		var base *reader
+		if f.stagedBase != nil {
+			base, c.baseETag = f.stagedBase.reader, f.stagedBase.etag
+		}
+		want = attrs
+		obj, err = c.run(ctx, f.staged, base)
+	}
+	if err != nil {
+		return err
+	}
+	return f.committed(ctx, obj, want)
+}
+
+// committed takes over the generation that a commit has made. want is what it
+// should carry.
+func (f *File) committed(ctx context.Context, obj s3backend.Object, want s3backend.Attributes) error {
+	had := want
+	if f.stream != nil && f.stream.uploadID != "" {
+		had = f.stream.attrs
+	}
+	size := f.currentSize()
+	a := Attr{Key: obj.Key, Size: size, ModTime: obj.LastModified, ETag: obj.ETag, Metadata: had.Metadata,
+		ContentType: want.ContentType, StorageClass: want.StorageClass, TTL: f.b.c.cfg.MetadataTTL}
+	f.b.meta.changed(a)
+
+	f.mu.Lock()
+	f.base, f.size = a, size
+	f.dirty, f.excl, f.md, f.stamp = false, false, nil, false
+	f.epoch++
+	f.mu.Unlock()
+	f.b.setDirty(f, false)
+
+	if f.stream != nil && f.stream.uploadID != "" {
+		f.stream.free()
+		f.stream = nil
+	}
+	if f.staged != nil {
+		f.staged.clean()
+		if f.stagedBase != nil {
+			f.releaseReader(f.stagedBase)
+		}
+		f.stagedBase = f.acquireReader(a)
+	}
+	if !maps.Equal(had.Metadata, want.Metadata) {
+		// The program set attributes after the upload had begun with others.
+		return f.storeMetadataLocked(ctx, want.Metadata)
+	}
+	return nil
+}
+
+// copyData writes the bytes of d to an empty file.
+func copyData(file *os.File, d *data) error {
+	_, err := io.Copy(&offsetWriter{f: file}, d.reader())
+	return err
+}

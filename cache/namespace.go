@@ -1,0 +1,361 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"strings"
+
+	"rgwfs/s3backend"
+)
+
+// directoryType is the Content-Type of directory markers, as s3fs and RGW's
+// own NFS gateway write it.
+const directoryType = "application/x-directory"
+
+func (b *Bucket) writable(op, key string) error {
+	if b.c.cfg.ReadOnly {
+		return keyError(s3backend.KindReadOnly, op, b.Name(), key)
+	}
+	return nil
+}
+
+func oneKey(key string) func() []string { return func() []string { return []string{key} } }
+
+// Create makes a new file and opens it. Nothing reaches the server before the
+// first commit; with Excl that commit fails with KindExist if somebody else
+// made an object of the name meanwhile. Without Excl, a file that is there is
+// opened, and truncated if flags say so.
+func (b *Bucket) Create(ctx context.Context, dir, name string, md map[string]string, flags OpenFlags) (*Handle, error) {
+	key := dir + name
+	if err := b.writable("create", key); err != nil {
+		return nil, err
+	}
+	a, err := b.meta.lookup(ctx, dir, name)
+	switch {
+	case err == nil && (flags.Excl || a.IsDir()):
+		return nil, keyError(s3backend.KindExist, "create", b.Name(), key)
+	case err == nil:
+		f := b.File(key)
+		defer f.Release()
+		return f.Open(ctx, flags)
+	case !s3backend.IsNotExist(err):
+		return nil, err
+	}
+	done := b.tree.shareKeys(oneKey(key))
+	defer done()
+	f := b.locked(key)
+	defer b.unlock(f)
+	if _, present := f.local(); present {
+		// Another thread was quicker.
+		if flags.Excl {
+			return nil, keyError(s3backend.KindExist, "create", b.Name(), key)
+		}
+		return f.newHandle(flags), nil
+	}
+	f.freeCleanLocked()
+	f.stream = f.newStream()
+	f.mu.Lock()
+	f.base, f.md, f.excl = Attr{Key: key}, maps.Clone(md), flags.Excl
+	if f.md == nil {
+		f.md = map[string]string{}
+	}
+	f.mu.Unlock()
+	f.noteWrite(0)
+	return f.newHandle(flags), nil
+}
+
+// Mkdir makes a directory: a marker object, which no other client has made.
+func (b *Bucket) Mkdir(ctx context.Context, dir, name string, md map[string]string) (Attr, error) {
+	key := dir + name + "/"
+	if err := b.writable("mkdir", key); err != nil {
+		return Attr{}, err
+	}
+	done := b.tree.shareKeys(oneKey(key))
+	defer done()
+	return b.putMarker(context.WithoutCancel(ctx), key, md)
+}
+
+// putMarker creates the marker of a directory that has none.
+func (b *Bucket) putMarker(ctx context.Context, key string, md map[string]string) (Attr, error) {
+	return b.putNew(ctx, key, nil, md, directoryType)
+}
+
+// putNew creates a small object that must not exist.
+func (b *Bucket) putNew(ctx context.Context, key string, body []byte, md map[string]string, contentType string) (Attr, error) {
+	attrs := s3backend.Attributes{Metadata: maps.Clone(md), ContentType: contentType}
+	if attrs.Metadata == nil {
+		attrs.Metadata = map[string]string{}
+	}
+	obj, err := b.store.Put(ctx, s3backend.PutRequest{Key: key, Body: bytes.NewReader(body), Size: int64(len(body)),
+		Attributes: attrs, Conditions: s3backend.Conditions{IfNoneMatch: true}})
+	if err != nil {
+		return Attr{}, err
+	}
+	obj.Metadata, obj.ContentType = attrs.Metadata, contentType
+	a := attrOf(obj, b.c.cfg.MetadataTTL)
+	b.meta.changed(a)
+	return a, nil
+}
+
+// Rmdir removes an empty directory. Empty means that the server has no key
+// below it, shown or not.
+func (b *Bucket) Rmdir(ctx context.Context, dir, name string) error {
+	key := dir + name + "/"
+	if err := b.writable("rmdir", key); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	done := b.tree.shareKeys(oneKey(key))
+	defer done()
+	marker, err := b.checkEmpty(ctx, key)
+	if err != nil {
+		return err
+	}
+	if err := b.dropOrphans(ctx, key); err != nil {
+		return err
+	}
+	if marker {
+		if err := b.store.Delete(ctx, key); err != nil {
+			return err
+		}
+	}
+	b.meta.removedDir(key)
+	return nil
+}
+
+// checkEmpty returns KindNotEmpty if the directory has anything but its marker,
+// on the server or here.
+func (b *Bucket) checkEmpty(ctx context.Context, dir string) (marker bool, err error) {
+	for _, f := range b.dirtyFiles(dir) {
+		f.Release()
+		err = keyError(s3backend.KindNotEmpty, "rmdir", b.Name(), dir)
+	}
+	if err != nil {
+		return false, err
+	}
+	_, found, marker, err := b.meta.anyBelow(ctx, dir, func(key string) bool {
+		_, _, hidden := b.local(key)
+		return hidden
+	})
+	if err == nil && found {
+		err = keyError(s3backend.KindNotEmpty, "rmdir", b.Name(), dir)
+	}
+	return marker, err
+}
+
+// Unlink removes a file's name. The object goes at once if nobody has the file
+// open, else with the last handle.
+func (b *Bucket) Unlink(ctx context.Context, dir, name string) error {
+	key := dir + name
+	if err := b.writable("unlink", key); err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	done := b.tree.shareKeys(oneKey(key))
+	defer done()
+	f := b.locked(key)
+	defer b.unlock(f)
+	f.mu.Lock()
+	open := f.handles > 0
+	f.mu.Unlock()
+	if open {
+		return b.unlinkOpen(ctx, f)
+	}
+	if err := b.store.Delete(ctx, key); err != nil {
+		return err
+	}
+	b.meta.removed(key)
+	return nil
+}
+
+// unlinkOpen takes a file's name away while handles are open. Called with the
+// file's ioMu held.
+func (b *Bucket) unlinkOpen(ctx context.Context, f *File) error {
+	if f.stream != nil && f.stream.uploadID != "" {
+		// Its first parts are on the server and nowhere else: they can only be
+		// read, or kept, as an object.
+		if err := f.toStaged(ctx); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	f.mu.Lock()
+	key := f.key
+	f.unlinked, f.orphan = true, f.base.ETag != ""
+	if f.orphan {
+		b.orphans[key] = append(b.orphans[key], f)
+	}
+	f.mu.Unlock()
+	delete(b.files, key)
+	b.mu.Unlock()
+	b.meta.removed(key)
+	return nil
+}
+
+// deleteOrphan deletes the object of an unlinked file after its last handle,
+// unless another object has taken its key.
+func (b *Bucket) deleteOrphan(ctx context.Context, f *File) {
+	key := f.Key()
+	now := b.locked(key)
+	defer b.unlock(now)
+	if !b.isOrphan(f, key) {
+		return
+	}
+	err := b.store.Delete(ctx, key)
+	if err == nil {
+		b.meta.removed(key)
+	} else {
+		b.c.cfg.Logger.Error("an object that was unlinked while it was open could not be deleted, and shows again: remove it once more", "bucket", b.Name(), "key", key, "error", err)
+		b.meta.drop(key)
+	}
+	b.takeOrphan(f, key)
+}
+
+func (b *Bucket) isOrphan(f *File, key string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, o := range b.orphans[key] {
+		if o == f {
+			return true
+		}
+	}
+	return false
+}
+
+// takeOrphan takes f off the list.
+func (b *Bucket) takeOrphan(f *File, key string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var left []*File
+	for _, o := range b.orphans[key] {
+		if o != f {
+			left = append(left, o)
+		}
+	}
+	if len(left) == 0 {
+		delete(b.orphans, key)
+	} else {
+		b.orphans[key] = left
+	}
+}
+
+// detachOrphans makes the unlinked files of a key independent of its object,
+// which is about to be replaced. Called with the ioMu of the key's file held;
+// orphans' come after it.
+func (b *Bucket) detachOrphans(ctx context.Context, key string) {
+	b.mu.Lock()
+	orphans := append([]*File(nil), b.orphans[key]...)
+	for _, f := range orphans {
+		f.refs++
+	}
+	b.mu.Unlock()
+	for _, f := range orphans {
+		f.ioMu.Lock()
+		if err := f.detachLocked(ctx); err != nil {
+			b.c.cfg.Logger.Warn("a file that was removed while it was open could not be kept for those who have it open: their reads will fail as stale", "bucket", b.Name(), "key", key, "error", err)
+		}
+		b.takeOrphan(f, key)
+		f.ioMu.Unlock()
+		f.Release()
+	}
+}
+
+// dropOrphans detaches the unlinked files below dir, and deletes their objects
+// now: the directory is to go.
+func (b *Bucket) dropOrphans(ctx context.Context, dir string) error {
+	b.mu.Lock()
+	var keys []string
+	for k := range b.orphans {
+		if strings.HasPrefix(k, dir) {
+			keys = append(keys, k)
+		}
+	}
+	b.mu.Unlock()
+	for _, key := range keys {
+		f := b.locked(key)
+		b.detachOrphans(ctx, key)
+		err := b.store.Delete(ctx, key)
+		b.unlock(f)
+		if err != nil {
+			return err
+		}
+		b.meta.removed(key)
+	}
+	return nil
+}
+
+// detachLocked fetches what the file lacks of its object, so that it can live
+// without. Called with ioMu held.
+func (f *File) detachLocked(ctx context.Context) error {
+	f.mu.Lock()
+	open, base := f.handles > 0, f.base
+	f.mu.Unlock()
+	if f.detached || !open || base.ETag == "" {
+		return nil
+	}
+	if f.stream == nil {
+		if base.Size > 0 {
+			if err := f.openWriter(); err != nil {
+				return err
+			}
+		}
+		if f.staged != nil && f.stagedBase != nil {
+			if err := f.staged.fill(ctx, f.stagedBase.reader, span{0, f.staged.size}); err != nil {
+				return err
+			}
+		}
+	}
+	f.detached = true
+	return nil
+}
+
+// maxSymlink is PATH_MAX of Linux in bytes: no longer target can be followed.
+const maxSymlink = 4096
+
+// Symlink makes a symbolic link: an object whose body is the target and whose
+// metadata, which the caller gives, says so (s3fs's format).
+func (b *Bucket) Symlink(ctx context.Context, dir, name, target string, md map[string]string) (Attr, error) {
+	key := dir + name
+	if err := b.writable("symlink", key); err != nil {
+		return Attr{}, err
+	}
+	if len(target) > maxSymlink {
+		return Attr{}, keyError(s3backend.KindNameTooLong, "symlink", b.Name(), key)
+	}
+	ctx = context.WithoutCancel(ctx)
+	done := b.tree.shareKeys(oneKey(key))
+	defer done()
+	f := b.locked(key)
+	defer b.unlock(f)
+	if _, present := f.local(); present {
+		return Attr{}, keyError(s3backend.KindExist, "symlink", b.Name(), key)
+	}
+	if b.hidden(key) {
+		b.detachOrphans(ctx, key)
+		if err := b.store.Delete(ctx, key); err != nil {
+			return Attr{}, err
+		}
+	}
+	return b.putNew(ctx, key, []byte(target), md, "")
+}
+
+func (b *Bucket) hidden(key string) bool {
+	_, _, hidden := b.local(key)
+	return hidden
+}
+
+// Readlink returns the target of a symbolic link.
+func (b *Bucket) Readlink(ctx context.Context, key string) (string, error) {
+	obj, body, err := b.store.Get(ctx, s3backend.GetRequest{Key: key, Length: maxSymlink + 1})
+	if err != nil {
+		return "", err
+	}
+	defer body.Close()
+	if obj.Size > maxSymlink {
+		return "", keyError(s3backend.KindNameTooLong, "readlink", b.Name(), key)
+	}
+	target, err := io.ReadAll(body)
+	return string(target), err
+}
