@@ -97,8 +97,16 @@ spawn() {
     local name=$1
     shift
     (cd / && exec setsid "$@") </dev/null >>"$dir/log/$name.out" 2>&1 &
-    printf '%s\n' "$!" >"$dir/run/$name.pid"
+    local pid=$!
+    printf '%s\n' "$pid" >"$dir/run/$name.pid"
     disown
+    # Until it is the program, and pid_of knows it, it is a copy of this script.
+    while alive "$pid" && ! pid_of "$name" >/dev/null; do sleep 0.02; done
+}
+
+# A zombie has ended, reaped or not.
+alive() { # PID
+    grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
 # wait_gone NAME SECONDS
@@ -278,6 +286,7 @@ make_conf() {
 fsid = $fsid
 mon host = [v2:127.0.0.1:$mon_port/0]
 public addr = 127.0.0.1
+cluster addr = 127.0.0.1
 ms bind msgr1 = false
 keyring = $dir/keyring
 auth cluster required = cephx
@@ -443,7 +452,7 @@ cleanup() {
 
 start() {
     need_programs
-    if [[ -n $owner_pid && ! -d /proc/$owner_pid ]]; then die "no process $owner_pid"; fi
+    if [[ -n $owner_pid ]] && ! alive "$owner_pid"; then die "no process $owner_pid"; fi
     if [[ -n $http_port && $http_port == "$tls_port" ]]; then usage_error "http and https need a port each"; fi
     local port
     for port in $http_port $tls_port; do
@@ -510,11 +519,9 @@ again_rgw() {
     start_rgw
 }
 
-# Stops the rest when the owner ends. A zombie has ended, reaped or not.
+# Stops the rest when the owner ends.
 watch() {
-    while grep -q '^State:[[:space:]]*[^ZX]' "/proc/$owner_pid/status" 2>/dev/null; do
-        sleep 0.5
-    done
+    while alive "$owner_pid"; do sleep 0.5; done
     stop_all
     remove_dir
 }
