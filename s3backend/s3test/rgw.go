@@ -26,7 +26,7 @@ type RGWServer struct {
 
 	AccessKey, SecretKey               string // the user "rgwfs"
 	OtherAccessKey, OtherSecretKey     string // the user "other"
-	LimitedAccessKey, LimitedSecretKey string // the user "limited": a quota of 16 MiB in all
+	LimitedAccessKey, LimitedSecretKey string // the user "limited": a quota of 16 MiB in all, felt within 2 s
 
 	Dir        string // all its files
 	LogFile    string // radosgw's own log
