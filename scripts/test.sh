@@ -63,7 +63,16 @@ dir=
 finish() {
     status=$?
     trap - EXIT
-    if [[ -n $dir ]]; then scripts/rgw-up.sh stop --dir "$dir" || status=$((status ? status : 1)); fi
+    if [[ -n $dir ]]; then
+        # A request that crashes radosgw is a finding; what it says goes with
+        # the directory.
+        if ! scripts/rgw-up.sh env --dir "$dir" >/dev/null; then
+            echo "test: radosgw died during the tests:" >&2
+            grep -a -m 1 -A 20 'Caught signal' "$dir/log/radosgw.out" >&2 || tail -n 20 "$dir/log/radosgw.out" >&2
+            status=$((status ? status : 1))
+        fi
+        scripts/rgw-up.sh stop --dir "$dir" || status=$((status ? status : 1))
+    fi
     exit "$status"
 }
 
