@@ -28,6 +28,8 @@ type File struct {
 	staged     *staged    // changed in place; guarded by ioMu. At most one of the two is set
 	stagedBase *genReader // what shows through staged, nil if nothing does; guarded by ioMu
 	detached   bool       // has no object on the server, nor will have; guarded by ioMu
+	gapErr     error      // why a write to stream failed, until those bytes are written; guarded by ioMu
+	gap        int64      // the offset of the first byte that it left out; guarded by ioMu
 
 	mu       sync.Mutex        // guards what follows; held for moments only
 	key      string            //
@@ -284,9 +286,11 @@ func (f *File) writeLocked(ctx context.Context, p []byte, off int64) (int, error
 			f.noteWrite(f.stream.size)
 		}
 		if err != errOutOfOrder {
+			f.noteGap(off, int64(n), err)
 			return n, err
 		}
 		if err := f.toStaged(ctx); err != nil {
+			f.noteGap(off, 0, err)
 			return 0, err
 		}
 	}
@@ -295,6 +299,18 @@ func (f *File) writeLocked(ctx context.Context, p []byte, off int64) (int, error
 		f.noteWrite(f.staged.size)
 	}
 	return n, err
+}
+
+// noteGap remembers that a write of a new file failed after n bytes at off. As
+// long as those bytes are missing nothing is committed: a file with a gap must
+// not replace the whole one that may be there.
+func (f *File) noteGap(off, n int64, err error) {
+	switch {
+	case err != nil:
+		f.gap, f.gapErr = off+n, err
+	case f.gapErr != nil && off <= f.gap && f.gap < off+n:
+		f.gapErr = nil
+	}
 }
 
 // Truncate sets the size. A file that is open for writing is committed at its
@@ -333,6 +349,9 @@ func (f *File) Truncate(ctx context.Context, size int64) error {
 
 // truncateLocked sets the size. Called with ioMu held.
 func (f *File) truncateLocked(ctx context.Context, size int64) error {
+	if size <= f.gap {
+		f.gapErr = nil
+	}
 	if f.currentSize() == size {
 		return nil
 	}
@@ -340,7 +359,7 @@ func (f *File) truncateLocked(ctx context.Context, size int64) error {
 		if err := f.dropDataLocked(ctx); err != nil {
 			f.b.c.cfg.Logger.Warn("an unfinished upload could not be aborted; its parts use space until a lifecycle rule removes them", "error", err)
 		}
-		f.stream = f.newStream()
+		f.stream, f.gapErr = f.newStream(), nil
 		f.noteWrite(0)
 		return nil
 	}
@@ -459,6 +478,7 @@ func (f *File) discardLocked(ctx context.Context, cause error) {
 
 // forgetChanges makes the file clean, as its base is.
 func (f *File) forgetChanges() {
+	f.gapErr = nil
 	f.mu.Lock()
 	f.dirty, f.md, f.stamp, f.excl = false, nil, false, false
 	f.epoch++

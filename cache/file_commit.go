@@ -71,6 +71,9 @@ func (f *File) commitLocked(ctx context.Context) error {
 	if !dirty || unlinked {
 		return nil
 	}
+	if f.gapErr != nil {
+		return f.gapErr
+	}
 	if err := f.openWriter(); err != nil { // metadata alone may have made it dirty
 		return err
 	}

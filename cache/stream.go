@@ -167,20 +167,22 @@ func (s *stream) makeRoom(ctx context.Context) error {
 	return nil
 }
 
-// failed returns the error of an upload that has failed. The data of that part
-// is still here, and the next commit tries it again; until then nothing more is
-// taken.
+// failed returns the error of an upload that has failed since the last call.
+// The data of that part is still here, and its upload is begun again: a program
+// that goes on after the error may yet succeed.
 func (s *stream) failed() error {
+	var err error
 	for _, p := range s.parts {
 		select {
 		case <-p.done:
 			if p.err != nil {
-				return p.err
+				err = p.err
+				s.start(p)
 			}
 		default:
 		}
 	}
-	return nil
+	return err
 }
 
 // submit begins the upload of the current part and starts the next one.
