@@ -1,0 +1,156 @@
+package fs
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+
+	"rgwfs/cache"
+)
+
+// fileHandle is one open(2). It has a reference of its node.
+type fileHandle struct {
+	n *fileNode
+	h *cache.Handle
+
+	mu     sync.Mutex
+	gen    string // the generation that reads returned last, or were opened on; guarded by mu
+	writes uint64 // n.writes when gen was noted; guarded by mu
+	kept   bool   // the kernel may hold pages of gen from before; guarded by mu
+
+	unflushed atomic.Bool // written since the last Flush began
+	released  atomic.Bool
+}
+
+// newHandle makes the kernel's handle of h and tells what it may keep: pages
+// of an earlier open only if they are of the generation that this handle is
+// going to read. The reference that the caller has of n passes to the handle.
+func (n *fileNode) newHandle(h *cache.Handle, of cache.OpenFlags) (*fileHandle, uint32) {
+	fh := &fileHandle{n: n, h: h}
+	var flags uint32
+	if !of.Write {
+		flags |= fuse.FOPEN_NOFLUSH // nothing to commit: close(2) needs no request
+	}
+	gen := h.Generation()
+	n.mu.Lock()
+	fh.gen, fh.writes = gen, n.writes
+	if gen != "" && gen == n.pages {
+		flags |= fuse.FOPEN_KEEP_CACHE
+		fh.kept = true
+	}
+	// Without KEEP_CACHE the kernel drops all pages when it has the answer.
+	n.pages = gen
+	n.mu.Unlock()
+	n.vol.m.track(fh)
+	return fh, flags
+}
+
+// Read implements read(2), and readahead and page faults.
+func (fh *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	ctx, stop := patient(ctx)
+	defer stop()
+	// Straight into go-fuse's buffer: it frees that after the reply is out.
+	n, err := fh.h.ReadAt(ctx, dest, off)
+	if err != nil {
+		return nil, fh.n.vol.m.fail("read", fh.key(), err)
+	}
+	if errno := fh.checkGeneration(); errno != 0 {
+		return nil, errno
+	}
+	return fuse.ReadResultData(dest[:n]), 0
+}
+
+// checkGeneration keeps the pages of two generations apart. All handles of an
+// inode share the kernel's pages, so bytes of one generation must not be
+// answered while there are pages of another.
+func (fh *fileHandle) checkGeneration() syscall.Errno {
+	n := fh.n
+	gen := fh.h.Generation()
+	fh.mu.Lock()
+	defer fh.mu.Unlock()
+	n.mu.Lock()
+	local := n.writes != fh.writes || gen == ""
+	moved := gen != fh.gen
+	other := n.pages != "" && gen != "" && n.pages != gen && n.pages != fh.gen
+	switch {
+	case local:
+		// Changed through this mount: the kernel has changed its pages too.
+		fh.gen, fh.writes, fh.kept = gen, n.writes, false
+		n.mu.Unlock()
+		return 0
+	case other, moved && fh.kept:
+		n.pages = ""
+		n.mu.Unlock()
+		// ESTALE until the file is opened again, which drops the pages.
+		n.vol.m.notify.add(notice{inode: &n.Inode})
+		return syscall.ESTALE
+	case !moved:
+		n.mu.Unlock()
+		return 0
+	}
+	// The object had been replaced before this handle read anything, and the
+	// handle has moved on to the new one.
+	fh.gen = gen
+	n.pages = gen
+	n.mu.Unlock()
+	// The size that the kernel knows is the old one's. It must ask before the
+	// next read(2) ends at it, so it is told now, not by the queue. Attributes
+	// are forgotten without taking the locks that this read may hold.
+	notice{inode: &n.Inode}.send()
+	return 0
+}
+
+// Write implements write(2), and writeback of mapped pages.
+func (fh *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	fh.unflushed.Store(true)
+	fh.n.noteWrite()
+	n, err := fh.h.WriteAt(context.WithoutCancel(ctx), data, off)
+	if err != nil && n == 0 {
+		return 0, fh.n.vol.m.fail("write", fh.key(), err)
+	}
+	return uint32(n), 0
+}
+
+// Flush implements close(2): its error is the upload's.
+func (fh *fileHandle) Flush(ctx context.Context) syscall.Errno {
+	fh.unflushed.Store(false)
+	if err := fh.h.Flush(context.WithoutCancel(ctx)); err != nil {
+		fh.unflushed.Store(true)
+		return fh.n.vol.m.fail("close", fh.key(), err)
+	}
+	return 0
+}
+
+// Fsync implements fsync(2) and fdatasync(2).
+func (fh *fileHandle) Fsync(ctx context.Context, _ uint32) syscall.Errno {
+	if err := fh.h.Fsync(context.WithoutCancel(ctx)); err != nil {
+		return fh.n.vol.m.fail("fsync", fh.key(), err)
+	}
+	return 0
+}
+
+// Release is the end of the handle, some time after the last close(2) and
+// munmap(2). Nobody is told its errors.
+func (fh *fileHandle) Release(context.Context) syscall.Errno {
+	if !fh.released.CompareAndSwap(false, true) {
+		return 0
+	}
+	m := fh.n.vol.m
+	// Pages that were mapped and changed after close(2) are written now.
+	if fh.unflushed.Load() && !fh.h.File().Unlinked() {
+		if err := fh.h.Flush(context.Background()); err != nil {
+			m.log.Error("the last changes of a file could not be stored; it was changed through mmap after it was closed, or its close failed too",
+				slog.String("key", fh.key().String()), slog.String("error", err.Error()))
+		}
+	}
+	fh.h.Release()
+	m.untrack(fh)
+	fh.n.release()
+	return 0
+}
+
+func (fh *fileHandle) key() Key { return Key{fh.h.File().Key()} }
