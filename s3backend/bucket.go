@@ -2,17 +2,11 @@ package s3backend
 
 import (
 	"context"
-	"encoding/xml"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // ListBuckets implements Service.
@@ -92,90 +86,43 @@ func limit(h http.Header, name string) int64 {
 	return n
 }
 
-// usageXML is the answer to GET /?usage (rgw_rest_s3.cc,
-// RGWGetUsage_ObjStore_S3::send_response).
-type usageXML struct {
-	Summary struct {
-		QuotaMaxBytes    *int64
-		QuotaMaxObjCount *int64
-		// RGW has these two the wrong way round, in every release to 20.
-		BucketBytes   *int64 `xml:"QuotaMaxObjCountPerBucket"`
-		BucketObjects *int64 `xml:"QuotaMaxBytesPerBucket"`
-		TotalBytes    *int64
-		TotalEntries  *int64
-	}
-}
-
 // userUsage fills in what the owner uses and the quotas that the bucket's
-// headers leave out. It is an extra: a server that does not have it, or does
-// not allow it, costs nothing but the knowledge, so failures end here (call has
-// logged them).
+// headers leave out, from GET /?usage (rgw_rest_s3.cc,
+// RGWGetUsage_ObjStore_S3::send_response). It is an extra: a server that does
+// not have it, or does not allow it, costs nothing but the knowledge, so
+// failures end here (call has logged them).
 func (b *bucket) userUsage(ctx context.Context, u *Usage) {
-	var x usageXML
+	fields := map[string]*int64{
+		"TotalBytes":       &u.UserBytesUsed,
+		"TotalEntries":     &u.UserCountUsed,
+		"QuotaMaxBytes":    &u.UserBytes,
+		"QuotaMaxObjCount": &u.UserCount,
+		// RGW has these two the wrong way round, in every release to 20.
+		"QuotaMaxObjCountPerBucket": &u.BucketBytes,
+		"QuotaMaxBytesPerBucket":    &u.BucketCount,
+	}
+	found := map[*int64]int64{}
+	scan := func(data []byte) error {
+		return walk(data, "Usage", func(parent, name, text []byte) error {
+			p, ok := fields[string(name)]
+			if !ok || string(parent) != "Summary" {
+				return nil
+			}
+			n, err := strconv.ParseInt(string(text), 10, 64)
+			found[p] = n
+			return err
+		})
+	}
 	_, err := b.c.call(ctx, "GetUsage", "", "", func(ctx context.Context) error {
-		_, err := b.c.s3.ListBuckets(ctx, &s3.ListBucketsInput{}, withQuery("usage", ""), decodeXML(&x, &s3.ListBucketsOutput{}))
+		_, err := b.c.s3.ListBuckets(ctx, &s3.ListBucketsInput{}, withQuery("usage", ""), decode(&s3.ListBucketsOutput{}, scan))
 		return err
 	})
 	if err != nil {
 		return
 	}
-	fill := func(p *int64, v *int64) {
-		if *p < 0 && v != nil && *v >= 0 {
-			*p = *v
+	for p, n := range found {
+		if *p < 0 && n >= 0 {
+			*p = n
 		}
 	}
-	s := &x.Summary
-	fill(&u.UserBytesUsed, s.TotalBytes)
-	fill(&u.UserCountUsed, s.TotalEntries)
-	fill(&u.UserBytes, s.QuotaMaxBytes)
-	fill(&u.UserCount, s.QuotaMaxObjCount)
-	fill(&u.BucketBytes, s.BucketBytes)
-	fill(&u.BucketCount, s.BucketObjects)
-}
-
-// decodeXML decodes a good answer into v instead of the operation's own output.
-func decodeXML(v, output any) func(*s3.Options) {
-	return func(o *s3.Options) {
-		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-			d := &xmlDecoder{into: v, output: output}
-			sdk, err := stack.Deserialize.Swap(d.ID(), d)
-			d.sdk = sdk
-			return err
-		})
-	}
-}
-
-type xmlDecoder struct {
-	into, output any
-	sdk          middleware.DeserializeMiddleware
-}
-
-func (*xmlDecoder) ID() string { return "OperationDeserializer" }
-
-func (d *xmlDecoder) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
-	middleware.DeserializeOutput, middleware.Metadata, error,
-) {
-	out, md, err := next.HandleDeserialize(ctx, in)
-	resp, ok := out.RawResponse.(*smithyhttp.Response)
-	if err != nil || !ok || resp.StatusCode != http.StatusOK {
-		return d.sdk.HandleDeserialize(ctx, in, replay(out, md, err))
-	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
-	_ = resp.Body.Close() // it has been read, or is broken, which err says
-	if err == nil {
-		err = xml.Unmarshal(data, d.into)
-	}
-	if err != nil {
-		return out, md, &smithy.DeserializationError{Err: fmt.Errorf("the answer: %w", err)}
-	}
-	out.Result = d.output
-	return out, md, nil
-}
-
-// replay is a handler that has been called already.
-func replay(out middleware.DeserializeOutput, md middleware.Metadata, err error) middleware.DeserializeHandler {
-	return middleware.DeserializeHandlerFunc(
-		func(context.Context, middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
-			return out, md, err
-		})
 }

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -139,28 +137,23 @@ func sent(err error) bool {
 	return errors.As(err, &send)
 }
 
-// strip removes the SDK's wrappers, whose texts repeat each other; causes that
-// callers look for with errors.As lie deeper.
+// strip removes the SDK's wrappers, whose texts repeat each other; the causes
+// that callers look for with errors.As lie deeper.
 func strip(err error) error {
-	for {
-		var inner error
-		switch e := err.(type) {
-		case *smithy.OperationError:
-			inner = e.Err
-		case *retry.MaxAttemptsError:
-			inner = e.Err
-		case *awshttp.ResponseError:
-			inner = e.Err
-		case *smithyhttp.ResponseError:
-			inner = e.Err
-		case *smithyhttp.RequestSendError:
-			inner = e.Err
-		}
-		if inner == nil {
-			return err
-		}
-		err = inner
+	var (
+		send   *smithyhttp.RequestSendError
+		decode *smithy.DeserializationError
+		op     *smithy.OperationError
+	)
+	switch {
+	case errors.As(err, &send) && send.Err != nil:
+		return send.Err
+	case errors.As(err, &decode) && decode.Err != nil:
+		return decode.Err
+	case errors.As(err, &op) && op.Err != nil:
+		return op.Err
 	}
+	return err
 }
 
 // Refused reports whether err is an endpoint where nothing listens, or no way

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	smithyauth "github.com/aws/smithy-go/auth"
 	smithyendpoints "github.com/aws/smithy-go/endpoints"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -69,7 +71,7 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		Region:             cfg.Region,
 		Credentials:        provider,
 		HTTPClient:         c.wire,
-		EndpointResolverV2: staticEndpoint{endpoint, cfg.VirtualHost},
+		EndpointResolverV2: staticEndpoint{endpoint, cfg.VirtualHost, cfg.Region},
 		UsePathStyle:       !cfg.VirtualHost,
 		// The SDK's own checksums come as trailers or headers that RGW before 20
 		// refuses, stores into Content-Encoding, or ignores. Content-MD5 is
@@ -163,6 +165,7 @@ func (b *bucket) call(ctx context.Context, op, key string, f func(context.Contex
 type staticEndpoint struct {
 	url         *url.URL
 	virtualHost bool
+	region      string
 }
 
 func (s staticEndpoint) ResolveEndpoint(_ context.Context, p s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
@@ -174,7 +177,15 @@ func (s staticEndpoint) ResolveEndpoint(_ context.Context, p s3.EndpointParamete
 			u.Path += "/" + *p.Bucket
 		}
 	}
-	return smithyendpoints.Endpoint{URI: u}, nil
+	// S3 signs the path as it is sent; other services of AWS encode it twice.
+	var signer, all smithy.Properties
+	smithyhttp.SetSigV4SigningName(&signer, "s3")
+	smithyhttp.SetSigV4SigningRegion(&signer, s.region)
+	smithyhttp.SetDisableDoubleEncoding(&signer, true)
+	smithyauth.SetAuthOptions(&all, []*smithyauth.Option{
+		{SchemeID: smithyauth.SchemeIDSigV4, SignerProperties: signer},
+	})
+	return smithyendpoints.Endpoint{URI: u, Properties: all}, nil
 }
 
 // unsignedPayload leaves the body's SHA-256 out of the signature. The SDK does

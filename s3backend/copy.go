@@ -53,7 +53,8 @@ func (b *bucket) Copy(ctx context.Context, req CopyRequest) (Object, error) {
 	return b.head(ctx, req.Key, "")
 }
 
-// CopyPart implements Store.
+// CopyPart implements Store. Source keys that RGW gets wrong are
+// KindUnsupported: see decodesOnce.
 func (b *bucket) CopyPart(ctx context.Context, req CopyPartRequest) (Part, error) {
 	const op = "UploadPartCopy"
 	if err := b.checkSource(op, req.Key, req.SourceKey); err != nil {
@@ -61,6 +62,9 @@ func (b *bucket) CopyPart(ctx context.Context, req CopyPartRequest) (Part, error
 	}
 	if err := b.checkPart(op, req.Key, req.UploadID, req.Number); err != nil {
 		return Part{}, err
+	}
+	if !decodesOnce(req.SourceKey) {
+		return Part{}, b.fail(op, req.Key, KindUnsupported, fmt.Errorf("the source key %q: RGW decodes it twice", req.SourceKey))
 	}
 	if req.Offset < 0 || req.Length <= 0 {
 		return Part{}, b.fail(op, req.Key, KindInvalid, fmt.Errorf("range of %d bytes at %d", req.Length, req.Offset))
@@ -98,6 +102,20 @@ func (b *bucket) checkSource(op, key, source string) error {
 		return err
 	}
 	return b.checkKey(op, source)
+}
+
+// decodesOnce reports whether a source key stays what it is when it is
+// percent-decoded once more than it was encoded. That is what RGW does to the
+// source of an UploadPartCopy, and only there (rgw_op.cc,
+// RGWPutObj::init_processing): it would copy another object, or, where the key
+// is no valid encoding, such as "100%", die of an assertion (16.2.15). After a
+// "?" RGW takes "+" for a space, and "?versionId=" for the end of the key.
+func decodesOnce(key string) bool {
+	if strings.Contains(key, "%") || strings.Contains(key, "?versionId=") {
+		return false
+	}
+	_, query, _ := strings.Cut(key, "?")
+	return !strings.Contains(query, "+")
 }
 
 // copySource is the value of x-amz-copy-source, which is percent-encoded.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -21,14 +19,16 @@ func (b *bucket) CreateMultipart(ctx context.Context, req CreateMultipartRequest
 	}
 	var id string
 	_, err := b.call(ctx, op, req.Key, func(ctx context.Context) error {
-		out, err := b.c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+		_, err := b.c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: &b.name, Key: &req.Key, Metadata: req.Metadata,
 			ContentType: optional(req.ContentType), StorageClass: types.StorageClass(req.StorageClass),
-		})
+		}, decode(&s3.CreateMultipartUploadOutput{}, func(data []byte) error {
+			return walk(data, "InitiateMultipartUploadResult", textOf("UploadId", &id))
+		}))
 		if err != nil {
 			return err
 		}
-		if id = aws.ToString(out.UploadId); id == "" {
+		if id == "" {
 			return b.fail(op, req.Key, KindOther, errors.New("the answer has no upload id"))
 		}
 		return nil
@@ -72,108 +72,6 @@ func (b *bucket) UploadPart(ctx context.Context, req UploadPartRequest) (Part, e
 	return part, nil
 }
 
-// CompleteMultipart implements Store.
-func (b *bucket) CompleteMultipart(ctx context.Context, req CompleteMultipartRequest) (Object, error) {
-	const op = "CompleteMultipartUpload"
-	if err := b.checkWrite(op, req.Key, &Attributes{}, &req.Conditions); err != nil {
-		return Object{}, err
-	}
-	if n := len(req.Parts); n == 0 || n > MaxParts {
-		return Object{}, b.fail(op, req.Key, KindInvalid, fmt.Errorf("%d parts", n))
-	}
-	done := make([]types.CompletedPart, len(req.Parts))
-	for i, p := range req.Parts {
-		if err := b.checkPart(op, req.Key, req.UploadID, p.Number); err != nil {
-			return Object{}, err
-		}
-		done[i] = types.CompletedPart{ETag: aws.String(p.ETag), PartNumber: aws.Int32(int32(p.Number))}
-	}
-	in := &s3.CompleteMultipartUploadInput{
-		Bucket: &b.name, Key: &req.Key, UploadId: &req.UploadID,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: done},
-		IfMatch:         optional(req.IfMatch),
-	}
-	if req.IfNoneMatch {
-		in.IfNoneMatch = aws.String("*")
-	}
-	want := multipartETag(req.Parts)
-	obj := Object{Key: req.Key}
-	info, err := b.call(ctx, op, req.Key, func(ctx context.Context) error {
-		out, err := b.c.s3.CompleteMultipartUpload(ctx, in)
-		if err != nil {
-			return err
-		}
-		h := header(out.ResultMetadata)
-		obj.ETag, obj.LastModified = unquote(aws.ToString(out.ETag)), date(h)
-		if obj.ETag == "" || want == "" {
-			return nil
-		}
-		if err := checkETag(obj.ETag, want, h); err != nil {
-			return b.fail(op, req.Key, KindCorrupt, err)
-		}
-		return nil
-	})
-	if err != nil {
-		return b.settleComplete(ctx, req, want, info, err)
-	}
-	obj.Size = partsSize(req.Parts)
-	if obj.ETag != "" {
-		return obj, nil
-	}
-	// RGW 16 names no ETag, and 18 none for a repetition.
-	now, err := b.head(ctx, req.Key, "")
-	if err != nil {
-		return Object{}, err
-	}
-	return now, nil
-}
-
-// settleComplete decides what a failed Complete has done. Where the answer of an
-// earlier attempt was lost, the upload is gone or the condition meets our own
-// object: it is ours if it is made of these parts.
-func (b *bucket) settleComplete(ctx context.Context, req CompleteMultipartRequest, want string, info *callInfo, err error) (Object, error) {
-	var e *Error
-	if !errors.As(err, &e) || e.Kind == KindCancelled {
-		return Object{}, err
-	}
-	conditional := req.Conditions != (Conditions{})
-	refused := conditional && conditionRefused(e)
-	repeated := info.attempts.Load() > 1
-	if e.Code == "NoSuchUpload" || repeated && (refused || e.Kind == KindUnavailable) {
-		now, herr := b.head(ctx, req.Key, "")
-		if herr == nil && madeOf(now, req.Parts, want) {
-			return now, nil
-		}
-	}
-	if refused {
-		return Object{}, b.refusal(e, req.Conditions)
-	}
-	return Object{}, err
-}
-
-// madeOf reports whether an object consists of the parts given.
-func madeOf(o Object, parts []Part, want string) bool {
-	if size := partsSize(parts); size > 0 && o.Size != size {
-		return false
-	}
-	if want != "" && isMD5(strings.SplitN(o.ETag, "-", 2)[0]) {
-		return o.ETag == want
-	}
-	return strings.HasSuffix(o.ETag, fmt.Sprintf("-%d", len(parts)))
-}
-
-// partsSize returns the sum of the sizes, 0 if one is not known.
-func partsSize(parts []Part) int64 {
-	var n int64
-	for _, p := range parts {
-		if p.Size <= 0 {
-			return 0
-		}
-		n += p.Size
-	}
-	return n
-}
-
 // AbortMultipart implements Store.
 func (b *bucket) AbortMultipart(ctx context.Context, key, uploadID string) error {
 	const op = "AbortMultipartUpload"
@@ -193,57 +91,6 @@ func (b *bucket) AbortMultipart(ctx context.Context, key, uploadID string) error
 	return err
 }
 
-// ListMultiparts implements Store.
-func (b *bucket) ListMultiparts(ctx context.Context, prefix string) ([]Upload, error) {
-	const op = "ListMultipartUploads"
-	var uploads []Upload
-	var keyMarker, idMarker *string
-	for {
-		more := false
-		_, err := b.call(ctx, op, prefix, func(ctx context.Context) error {
-			out, err := b.c.s3.ListMultipartUploads(ctx, &s3.ListMultipartUploadsInput{
-				Bucket: &b.name, Prefix: optional(prefix), EncodingType: types.EncodingTypeUrl,
-				KeyMarker: keyMarker, UploadIdMarker: idMarker,
-			})
-			if err != nil {
-				return err
-			}
-			decode := func(s *string) (string, error) {
-				if out.EncodingType != types.EncodingTypeUrl {
-					return aws.ToString(s), nil
-				}
-				return url.QueryUnescape(aws.ToString(s))
-			}
-			for _, u := range out.Uploads {
-				key, err := decode(u.Key)
-				if err != nil {
-					return b.fail(op, prefix, KindCorrupt, err)
-				}
-				uploads = append(uploads, Upload{Key: key, UploadID: aws.ToString(u.UploadId), Initiated: aws.ToTime(u.Initiated)})
-			}
-			if !aws.ToBool(out.IsTruncated) {
-				return nil
-			}
-			next, err := decode(out.NextKeyMarker)
-			if err != nil {
-				return b.fail(op, prefix, KindCorrupt, err)
-			}
-			nextID := aws.ToString(out.NextUploadIdMarker)
-			if next == "" || next == aws.ToString(keyMarker) && nextID == aws.ToString(idMarker) {
-				return b.fail(op, prefix, KindOther, errors.New("a truncated listing that does not go on"))
-			}
-			keyMarker, idMarker, more = &next, &nextID, true
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-		if !more {
-			return uploads, nil
-		}
-	}
-}
-
 func (b *bucket) checkPart(op, key, uploadID string, number int) error {
 	if err := b.checkKey(op, key); err != nil {
 		return err
@@ -256,4 +103,14 @@ func (b *bucket) checkPart(op, key, uploadID string, number int) error {
 		return b.fail(op, key, KindInvalid, fmt.Errorf("part number %d", number))
 	}
 	return nil
+}
+
+// textOf returns a leafFunc that keeps the text of one element of a document.
+func textOf(element string, into *string) leafFunc {
+	return func(parent, name, text []byte) error {
+		if parent == nil && string(name) == element {
+			*into = string(text)
+		}
+		return nil
+	}
 }

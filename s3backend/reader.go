@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -200,11 +199,7 @@ func (r *body) reopen() error {
 	if r.idle > 1 {
 		// The first break is resumed at once: most often only the connection is
 		// gone. After that as between retries.
-		t := time.NewTimer(backoff(r.idle-1, r.b.c.cfg.MinBackoff, r.b.c.cfg.MaxBackoff))
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-r.ctx.Done():
+		if !pause(r.ctx, backoff(r.idle-1, r.b.c.cfg.MinBackoff, r.b.c.cfg.MaxBackoff)) {
 			return r.fail(KindCancelled, context.Cause(r.ctx))
 		}
 	}

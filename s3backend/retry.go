@@ -90,6 +90,9 @@ func retryable(err error) bool {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		code = api.ErrorCode()
+		if completing(code, api.ErrorMessage()) {
+			return false // CompleteMultipart looks into it
+		}
 	}
 	if status == 0 && code == "" {
 		var send *smithyhttp.RequestSendError

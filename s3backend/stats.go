@@ -16,7 +16,7 @@ type Stats struct {
 var operations = [...]string{
 	"HeadObject", "GetObject", "PutObject", "CopyObject", "DeleteObject", "DeleteObjects",
 	"ListObjectsV2", "CreateMultipartUpload", "UploadPart", "UploadPartCopy",
-	"CompleteMultipartUpload", "AbortMultipartUpload", "ListMultipartUploads",
+	"CompleteMultipartUpload", "AbortMultipartUpload", "ListMultipartUploads", "ListParts",
 	"ListBuckets", "CreateBucket", "DeleteBucket", "HeadBucket", "GetUsage", "other",
 }
 

@@ -80,7 +80,8 @@ type Store interface {
 	UploadPart(ctx context.Context, req UploadPartRequest) (Part, error)
 
 	// CopyPart makes a part of a range of an existing object, server-side.
-	// (S3 UploadPartCopy)
+	// KindUnsupported if the server can't; on RGW that is so for source keys
+	// that hold a "%", which it decodes once too often. (S3 UploadPartCopy)
 	CopyPart(ctx context.Context, req CopyPartRequest) (Part, error)
 
 	// CompleteMultipart makes the object of the parts given, in order.
