@@ -269,8 +269,21 @@ func TestGiantListingStreams(t *testing.T) {
 	}
 	n.put("00100=0", "00100/x", "01000-=0", "01000/x", "02000-/x", "zz=0")
 	want[100] = "00100/"
-	want = append(want, "01000-", "02000-/", "zz")
+	want = append(want, "01000-", "02000-/", "zz", "00500.", "00600.", "00700./")
+	// Whether these are directories shows only some pages later.
+	n.put("00500.=0", "00600.", "00600./x", "00700.=0", "00700./x")
+	for i := range 70 {
+		for _, name := range []string{"00500.", "00600.", "00700."} {
+			name = fmt.Sprintf("%s-%03d", name, i)
+			n.put(name)
+			want = append(want, name)
+		}
+	}
 	slices.Sort(want)
+	n.put("small/x")
+	want = append(want, "small/")
+	slices.Sort(want)
+	n.wantDir("small/", "x")
 	d := n.open("")
 	var cookies []uint64
 	cookie, most := uint64(0), int64(0)
@@ -306,6 +319,8 @@ func TestGiantListingStreams(t *testing.T) {
 		t.Errorf("read again: got %d names, want the same %d", len(again), len(got))
 	}
 	n.store.ResetRequests()
+	n.wantDir("small/", "x") // was not pushed out
+	n.wantRequests(0, 0)
 	n.wantFind("none", "") // no listing that is not whole answers that
 	n.wantRequests(1, 1)
 	// Removing while reading, as rm -r does.
@@ -326,9 +341,9 @@ func TestGiantListingStreams(t *testing.T) {
 			removed++
 		}
 	}
-	// 01000 and 00100 hide directories, or are hidden.
-	n.wantDir("", "00100/", "01000/", "02000-/")
-	if removed != count+1 {
+	// What a file had hidden comes to light.
+	n.wantDir("", "00100/", "00600./", "00700./", "01000/", "02000-/", "small/")
+	if removed != count+1+2+210 {
 		t.Errorf("removed %d", removed)
 	}
 }

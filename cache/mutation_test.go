@@ -211,7 +211,7 @@ func TestLearner(t *testing.T) {
 func TestShardsBound(t *testing.T) {
 	n := newNames(t, 1<<20)
 	for i := range 20_000 {
-		n.changed(Attr{Key: fmt.Sprintf("%d", i%5000), Size: int64(i), ETag: "e", Metadata: map[string]string{"mode": "33188"}})
+		n.changed(Attr{Key: fmt.Sprintf("%d", i/4), Size: int64(i), ETag: "e", Metadata: map[string]string{"mode": "33188"}})
 	}
 	var held int64
 	for i := range n.points.shards {
