@@ -60,13 +60,23 @@ func (d *dirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 	if err != nil {
 		return nil, d.vol.m.fail("lookup", Key{dir.s + name}, err)
 	}
-	return d.entry(ctx, name, a, out), 0
+	in := d.entry(ctx, name, a, out)
+	if a.IsDir() && a.Metadata == nil {
+		// Whether there is a marker, with an owner and a mode, is not known
+		// yet. Who may pass depends on it, so the kernel asks before it uses
+		// them. (A listing shows the defaults: see doc.go.)
+		out.SetAttrTimeout(0)
+	}
+	return in, 0
 }
 
 // entry answers with the inode of a name. It is the last step of an operation.
 func (d *dirNode) entry(ctx context.Context, name string, a cache.Attr, out *fuse.EntryOut) *gofs.Inode {
 	b := d.vol.m.tree.child(ctx, d, name, d.entryType(name, a))
 	n := b.base()
+	if f, ok := b.(*fileNode); ok {
+		f.tell(a.Size)
+	}
 	d.vol.m.entryOut(a, n.typ, out)
 	return &n.Inode
 }

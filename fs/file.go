@@ -24,6 +24,46 @@ type fileNode struct {
 	// writes counts changes through this mount: when a generation changes
 	// without one, somebody else has replaced the object; guarded by mu.
 	writes uint64
+	// told is the size that the kernel was told last, unknownSize if it counts
+	// by itself since; guarded by mu.
+	told int64
+	// stale says that the kernel is to forget the attributes when the file is
+	// not read any more; guarded by mu.
+	stale bool
+}
+
+const unknownSize = -1
+
+// tell records a size that is about to be told to the kernel.
+func (n *fileNode) tell(size int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = size
+}
+
+// setStale makes the kernel forget the attributes: at once, but while the file
+// is open only at a handle's end. A read that comes to the end of an object
+// which is shorter than the kernel believes corrects the size, unless a
+// notification comes in between: then the kernel fills up with zeros.
+func (n *fileNode) setStale() {
+	n.mu.Lock()
+	open := n.refs > 0
+	n.stale = open
+	n.mu.Unlock()
+	if !open {
+		n.vol.m.notify.add(notice{inode: &n.Inode})
+	}
+}
+
+// endStale does what setStale has put off.
+func (n *fileNode) endStale() {
+	n.mu.Lock()
+	stale := n.stale
+	n.stale = false
+	n.mu.Unlock()
+	if stale {
+		n.vol.m.notify.add(notice{inode: &n.Inode})
+	}
 }
 
 // acquire returns the file's data, with a reference that release gives back.
@@ -72,7 +112,7 @@ func (n *fileNode) noteWrite() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.writes++
-	n.pages = ""
+	n.pages, n.told = "", unknownSize
 }
 
 // enter shares the node's key.
@@ -111,6 +151,7 @@ func (n *fileNode) getattr(ctx context.Context, f *cache.File, key Key, out *fus
 		n.retype()
 		return syscall.ESTALE
 	}
+	n.tell(a.Size)
 	n.vol.m.attrOut(a, n.typ, out)
 	if f.Unlinked() {
 		out.Nlink = 0
@@ -223,8 +264,20 @@ func (n *fileNode) checkType(ctx context.Context, key Key, f *cache.File, h *cac
 		n.retype()
 		return syscall.ESTALE
 	}
+	n.mu.Lock()
+	wrong := n.told != unknownSize && n.told != a.Size
+	n.mu.Unlock()
+	if wrong {
+		n.forgetSize()
+	}
 	return 0
 }
+
+// forgetSize makes the kernel ask for the size before the next read(2) ends at
+// the old one. It has to be done before the current request is answered, so it
+// does not go through the queue; it may, since forgetting attributes takes none
+// of the locks that the request holds.
+func (n *fileNode) forgetSize() { notice{inode: &n.Inode}.send() }
 
 // CopyFileRange answers ENOSYS, which the kernel remembers for the whole mount
 // and copies through its page cache from then on. A server-side copy of a

@@ -58,7 +58,7 @@ func (fh *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.Re
 	if err != nil {
 		return nil, fh.n.vol.m.fail("read", fh.key(), err)
 	}
-	if errno := fh.checkGeneration(); errno != 0 {
+	if errno := fh.checkGeneration(ctx); errno != 0 {
 		return nil, errno
 	}
 	return fuse.ReadResultData(dest[:n]), 0
@@ -67,40 +67,42 @@ func (fh *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.Re
 // checkGeneration keeps the pages of two generations apart. All handles of an
 // inode share the kernel's pages, so bytes of one generation must not be
 // answered while there are pages of another.
-func (fh *fileHandle) checkGeneration() syscall.Errno {
+func (fh *fileHandle) checkGeneration(ctx context.Context) syscall.Errno {
 	n := fh.n
 	gen := fh.h.Generation()
 	fh.mu.Lock()
-	defer fh.mu.Unlock()
 	n.mu.Lock()
-	local := n.writes != fh.writes || gen == ""
-	moved := gen != fh.gen
-	other := n.pages != "" && gen != "" && n.pages != gen && n.pages != fh.gen
+	moved := false
 	switch {
-	case local:
+	case n.writes != fh.writes || gen == "":
 		// Changed through this mount: the kernel has changed its pages too.
 		fh.gen, fh.writes, fh.kept = gen, n.writes, false
-		n.mu.Unlock()
-		return 0
-	case other, moved && fh.kept:
+	case n.pages != "" && n.pages != gen && n.pages != fh.gen, gen != fh.gen && fh.kept:
 		n.pages = ""
 		n.mu.Unlock()
-		// ESTALE until the file is opened again, which drops the pages.
-		n.vol.m.notify.add(notice{inode: &n.Inode})
+		fh.mu.Unlock()
+		// Until the file is opened again, which drops the pages.
+		n.setStale()
 		return syscall.ESTALE
-	case !moved:
-		n.mu.Unlock()
+	case gen != fh.gen:
+		// The object had been replaced before this handle read anything, and
+		// the handle has gone over to the new one.
+		moved = true
+		fh.gen, n.pages = gen, gen
+	}
+	told := n.told
+	n.mu.Unlock()
+	fh.mu.Unlock()
+	if !moved || told == unknownSize {
 		return 0
 	}
-	// The object had been replaced before this handle read anything, and the
-	// handle has moved on to the new one.
-	fh.gen = gen
-	n.pages = gen
-	n.mu.Unlock()
-	// The size that the kernel knows is the old one's. It must ask before the
-	// next read(2) ends at it, so it is told now, not by the queue. Attributes
-	// are forgotten without taking the locks that this read may hold.
-	notice{inode: &n.Inode}.send()
+	a, err := fh.h.File().Attr(ctx)
+	if err != nil {
+		return n.vol.m.fail("read", fh.key(), err)
+	}
+	if a.Size > told {
+		n.forgetSize()
+	} // else see setStale
 	return 0
 }
 
@@ -150,6 +152,7 @@ func (fh *fileHandle) Release(context.Context) syscall.Errno {
 	fh.h.Release()
 	m.untrack(fh)
 	fh.n.release()
+	fh.n.endStale()
 	return 0
 }
 

@@ -109,7 +109,13 @@ type bucketNotifier struct{ vol *volume }
 // Changed queues that the attributes of a file are out of date, if the kernel
 // knows it.
 func (b bucketNotifier) Changed(key string) {
-	if in := b.vol.find(key); in != nil {
-		b.vol.m.notify.add(notice{inode: in})
+	in := b.vol.find(key)
+	if in == nil {
+		return
 	}
+	if n, ok := in.Operations().(*fileNode); ok {
+		n.setStale()
+		return
+	}
+	b.vol.m.notify.add(notice{inode: in})
 }

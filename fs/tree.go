@@ -213,7 +213,7 @@ func newNode(d *dirNode, name string, typ uint32) based {
 	case syscall.S_IFLNK:
 		b = &linkNode{}
 	default:
-		b = &fileNode{}
+		b = &fileNode{told: unknownSize}
 	}
 	n := b.base()
 	n.vol, n.typ, n.parent, n.name = d.vol, typ, d, name
