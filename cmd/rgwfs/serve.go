@@ -47,8 +47,8 @@ func serveMount(ctx context.Context, inv *invocation, s *settings, ready func() 
 		return err
 	}
 	s.backend.Logger, s.cache.Logger, s.fs.Logger = logger, logger, logger
-	if s.logLevel == "debug" {
-		logger.Warn("the debug log names keys, which may be private; it never holds credentials or file contents")
+	if s.logLevel == "debug" || s.fs.Debug {
+		logger.Warn("the debug log names keys, which may be private; it never holds credentials")
 	}
 	limitMemory(inv, s.cache.MemoryLimit)
 	warning, err := raiseFileLimit()

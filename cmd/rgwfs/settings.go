@@ -90,7 +90,7 @@ func newSettings() (*settings, []flagGroup) {
 			f.Var(choiceValue{&s.logLevel, logLevels}, "log-level", "least that is logged; debug shows keys, never credentials")
 			f.Var(choiceValue{&s.logFormat, logFormats}, "log-format", "format of the log")
 			f.StringVar(&s.logFile, "log-file", s.logFile, "append the log to `FILE`, opened again on SIGHUP; without: stderr in the foreground, else syslog where /dev/log exists, else nowhere")
-			f.BoolVar(&s.fs.Debug, "debug-fuse", s.fs.Debug, "log every FUSE request (with --log-level debug)")
+			f.BoolVar(&s.fs.Debug, "debug-fuse", s.fs.Debug, "log every FUSE request, with names and the first bytes of data")
 		}),
 	}
 }
