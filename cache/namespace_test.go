@@ -203,6 +203,9 @@ func TestRenameDirectory(t *testing.T) {
 	}
 	f.put("old/sub/deep", []byte("deep"))
 	f.put("old/odd//key", []byte("not shown"))
+	if names := f.names(""); !slices.Equal(names, []string{"old"}) {
+		t.Errorf("names before: %q", names)
+	}
 	open := f.open2("old/", "f07", OpenFlags{Read: true})
 	dirty, err := f.Create(f.ctx, "old/", "dirty", nil, OpenFlags{Write: true})
 	if err != nil {
@@ -228,6 +231,9 @@ func TestRenameDirectory(t *testing.T) {
 	dirty.Release()
 	if _, err := f.Lookup(f.ctx, "", "old"); !s3backend.IsNotExist(err) {
 		t.Errorf("old name: %v", err)
+	}
+	if names := f.names(""); !slices.Equal(names, []string{"new"}) {
+		t.Errorf("names after: %q", names)
 	}
 	if n := len(f.names("new/")); n != 43 {
 		t.Errorf("%d names, want 43: %q", n, f.names("new/"))
@@ -273,6 +279,13 @@ func TestRenameOntoDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.wantKeys("empty/", "file", "full/x")
+	// With a marker, seen in a listing that was remembered.
+	if err := f.Rename(f.ctx, "", "empty", "", "moved", false); err != nil {
+		t.Fatal(err)
+	}
+	if names := f.names(""); !slices.Equal(names, []string{"file", "full", "moved"}) {
+		t.Errorf("names: %q", names)
+	}
 }
 
 func TestRmdir(t *testing.T) {

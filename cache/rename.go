@@ -187,26 +187,39 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 		b.meta.forget(newDir)
 		return err
 	}
-	marker := false
 	keys := make([]string, len(objs))
 	for i, o := range objs {
 		keys[i] = o.Key
-		marker = marker || o.Key == oldDir
 	}
-	if !marker {
-		// The new directory exists whatever becomes of its files.
-		if _, err := b.putMarker(ctx, newDir, nil); err != nil && s3backend.KindOf(err) != s3backend.KindExist {
-			return errors.Join(err, b.deleteAll(ctx, slices.Collect(maps.Keys(copies))))
-		}
+	dir, err := b.renamedMarker(ctx, oldDir, newDir, copies)
+	if err != nil {
+		return errors.Join(err, b.deleteAll(ctx, slices.Collect(maps.Keys(copies))))
 	}
 	b.moveBelow(oldDir, newDir, copies)
 	b.meta.forget(oldDir)
 	b.meta.forget(newDir)
+	b.meta.changed(dir)
 	if err := b.deleteAll(ctx, keys); err != nil {
 		return fmt.Errorf("all copies are whole, but some sources could not be removed: %w", err)
 	}
 	b.meta.removedDir(oldDir)
 	return nil
+}
+
+// renamedMarker describes the marker of a directory that was renamed. It makes
+// one if there was none: the new directory exists whatever becomes of its files.
+func (b *Bucket) renamedMarker(ctx context.Context, oldDir, newDir string, copies map[string]s3backend.Object) (Attr, error) {
+	obj, ok := copies[newDir]
+	if !ok {
+		a, err := b.putMarker(ctx, newDir, nil)
+		if err != nil && s3backend.KindOf(err) == s3backend.KindExist {
+			a, err = Attr{Key: newDir, TTL: b.c.cfg.MetadataTTL}, nil
+		}
+		return a, err
+	}
+	a, _ := b.meta.cached(oldDir)
+	a.Key, a.ETag, a.ModTime, a.TTL = newDir, obj.ETag, obj.LastModified, b.c.cfg.MetadataTTL
+	return a, nil
 }
 
 // commitBelow commits every file below dir that has changes.
