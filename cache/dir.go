@@ -190,7 +190,7 @@ func (m *meta) entry(l *listing, s *listSlot) (Attr, bool) {
 		}
 	}
 	dirKey := key + "/"
-	if s.dir == present || s.dir == unknown && !isFile || m.kept.has(dirKey) {
+	if s.dir == present || s.wasDir && !isFile || m.kept.has(dirKey) {
 		e, ok := m.points.get(dirKey, now)
 		return m.dirAttr(dirKey, e, ok, now, ttl), true
 	}

@@ -21,6 +21,7 @@ type listSlot struct {
 	// unknown: found out of date, lookups must ask. absent may also be a key
 	// that the listing has not come to yet: coveredLocked says.
 	file, dir presence
+	wasDir    bool // with dir unknown: it was present before
 	deferred  bool // in no segment yet, see listing.carry
 }
 
@@ -47,6 +48,7 @@ func (s *listSlot) setFile(is presence, a Attr, seq uint64) {
 
 func (s *listSlot) setDir(is presence, seq uint64) {
 	if seq >= s.dirSeq {
+		s.wasDir = is == unknown && (s.wasDir || s.dir == present)
 		s.dir, s.dirSeq = is, seq
 	}
 }
@@ -195,8 +197,9 @@ func (l *listing) setLocked(name string, isDir bool, h half, seq uint64, now tim
 			key += "/"
 		}
 		// What is ahead of the pages comes with its page. A listing that
-		// doesn't hold all its names can't tell whether it has this one.
-		if h.is != present || l.streaming || !l.coveredLocked(key) || !canBeName(name) {
+		// doesn't hold all its names can't tell whether it has this one. What
+		// is unknown now needs a slot so as not to be taken for absent.
+		if h.is == absent || l.streaming || !l.coveredLocked(key) || !canBeName(name) {
 			return
 		}
 		s = &listSlot{name: strings.Clone(name), at: l.start, file: absent, dir: absent}

@@ -2,7 +2,9 @@ package cache
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,6 +117,32 @@ func TestForgetAsksAgain(t *testing.T) {
 	n.wantRequests(0, 0)
 }
 
+// A name that a listing lacks is not absent to it once forgotten: a directory
+// was renamed to it.
+func TestForgetUnlisted(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		n := newNames(t, roomy)
+		n.put("x")
+		made := func() {
+			n.put("m/x", "f")
+			n.forget("m/")
+			n.drop("f")
+		}
+		if late {
+			n.during("LIST ", func() { n.readDir("") }, made)
+		} else {
+			n.wantDir("", "x")
+			made()
+		}
+		n.wantFind("m", "m/")
+		n.wantFind("f", "f")
+		n.wantDir("", "f", "m/", "x") // a lookup has told
+		n.forget("none/")
+		n.drop("none")
+		n.wantDir("", "f", "m/", "x")
+	}
+}
+
 func TestRemovedDirThenMade(t *testing.T) {
 	n := newNames(t, roomy)
 	n.put("p/d/", "p/d/x")
@@ -206,5 +234,55 @@ func TestAttr(t *testing.T) {
 	}
 	if a := attrOf(s3backend.Object{Key: "d/", Size: 5, ETag: "e"}, time.Second); a.Size != 0 || a.TTL != time.Second {
 		t.Errorf("%+v", a)
+	}
+}
+
+// With TTLs of 0 nothing is believed: every answer is the server's of now,
+// whoever changed what.
+func TestNothingBelieved(t *testing.T) {
+	n := newNames(t, roomy)
+	n.ttl, n.negTL, n.lists.ttl = 0, 0, 0
+	rng := rand.New(rand.NewPCG(7, 7))
+	names := []string{"a", "a!", "a-", "b", "c"}
+	have := map[string]int{} // key to size
+	for range 300 {
+		key := names[rng.IntN(len(names))] + []string{"", "/", "/x"}[rng.IntN(3)]
+		if size := rng.IntN(3); size < 2 && have[key] == 0 {
+			if isDirKey(key) {
+				size = 0
+			}
+			n.putBody(key, strings.Repeat("x", size), nil)
+			have[key] = size
+		} else {
+			n.delete(key)
+			delete(have, key)
+		}
+		n.pages(1 + rng.IntN(4))
+		var want []string
+		for _, name := range names {
+			size, file := have[name]
+			_, marker := have[name+"/"]
+			_, below := have[name+"/x"]
+			found := ""
+			switch {
+			case file && size > 0, file && !marker && !below:
+				found = name
+			case marker || below:
+				found = name + "/"
+			}
+			n.wantFind(name, found)
+			if found == "" {
+				continue
+			}
+			want = append(want, found)
+			if a, err := n.stat(context.Background(), found); err != nil || a.Metadata == nil {
+				t.Fatalf("stat %q: %+v, %v", found, a, err)
+			}
+		}
+		slices.Sort(want)
+		n.wantDir("", want...)
+		if t.Failed() {
+			t.Fatalf("on the server: %v", have)
+		}
 	}
 }

@@ -88,7 +88,7 @@ func (f *pageFill) names(page s3backend.Page, kept []string) {
 			continue
 		}
 		name := strings.TrimSuffix(key[len(l.dir):], "/")
-		if l.index[name] == nil && p.is != present || !canBeName(name) {
+		if l.index[name] == nil && p.is == absent || !canBeName(name) {
 			continue
 		}
 		if isDirKey(key) {
