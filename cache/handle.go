@@ -242,14 +242,22 @@ func (h *Handle) Flush(ctx context.Context) error {
 func (h *Handle) Fsync(ctx context.Context) error { return h.f.commit(ctx) }
 
 // Generation identifies the bytes that the handle sees: pages that the kernel
-// holds of another one are stale. "" means that they must not be kept.
+// holds of another one are stale. "" means that they must not be kept. It is
+// the generation that the handle is pinned to, which other handles of the file
+// may have left behind, or before the first read the one that it would be.
 func (h *Handle) Generation() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.f.mu.Lock()
 	defer h.f.mu.Unlock()
-	if h.f.dirty || h.f.unlinked {
+	switch {
+	case h.f.dirty || h.f.unlinked:
 		return ""
+	case h.gen != nil && h.epoch == h.f.epoch:
+		return h.gen.etag
+	default:
+		return h.f.base.ETag
 	}
-	return h.f.base.ETag
 }
 
 // Release ends the handle. It only frees: changes that no Flush could commit
