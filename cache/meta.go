@@ -4,7 +4,6 @@ import (
 	"container/list"
 	"context"
 	"log/slog"
-	"math"
 	"sync"
 	"time"
 
@@ -243,7 +242,7 @@ func (m *meta) cached(key string) (Attr, bool) {
 }
 
 func (m *meta) root() Attr {
-	return Attr{Metadata: map[string]string{}, TTL: math.MaxInt64}
+	return Attr{Metadata: map[string]string{}, TTL: m.ttl}
 }
 
 // warnHidden tells once per directory that it holds keys no path leads to.
