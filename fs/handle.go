@@ -21,6 +21,7 @@ type fileHandle struct {
 	gen    string // the generation that reads returned last, or were opened on; guarded by mu
 	writes uint64 // n.writes when gen was noted; guarded by mu
 	kept   bool   // the kernel may hold pages of gen from before; guarded by mu
+	lost   bool   // its pages are those of another generation: reads fail; guarded by mu
 
 	unflushed atomic.Bool // written since the last Flush began
 	released  atomic.Bool
@@ -74,25 +75,28 @@ func (fh *fileHandle) checkGeneration(ctx context.Context) syscall.Errno {
 	n.mu.Lock()
 	moved := false
 	switch {
+	case fh.lost: // for good: the kernel repeats a failed readahead page by page
 	case n.writes != fh.writes || gen == "":
 		// Changed through this mount: the kernel has changed its pages too.
 		fh.gen, fh.writes, fh.kept = gen, n.writes, false
-	case n.pages != "" && n.pages != gen && n.pages != fh.gen, gen != fh.gen && fh.kept:
-		n.pages = ""
-		n.mu.Unlock()
-		fh.mu.Unlock()
-		// Until the file is opened again, which drops the pages.
-		n.setStale()
-		return syscall.ESTALE
+	case n.pages != "" && n.pages != gen && n.pages != fh.gen:
+		fh.lost = true // another handle was opened on a newer generation
+	case gen != fh.gen && fh.kept:
+		fh.lost = true // of what it reads now, the kernel has pages of before
+		n.pages = ""   // the next open drops them
 	case gen != fh.gen:
 		// The object had been replaced before this handle read anything, and
 		// the handle has gone over to the new one.
 		moved = true
 		fh.gen, n.pages = gen, gen
 	}
-	told := n.told
+	told, lost := n.told, fh.lost
 	n.mu.Unlock()
 	fh.mu.Unlock()
+	if lost {
+		n.setStale()
+		return syscall.ESTALE
+	}
 	if !moved || told == unknownSize {
 		return 0
 	}

@@ -39,7 +39,8 @@ func runPosixTests(t *testing.T, open func(t *testing.T) s3backend.Store) {
 	}
 }
 
-func TestPosixOnRGW(t *testing.T) {
+// rgwBuckets returns what makes new buckets on a real RGW.
+func rgwBuckets(t *testing.T) func(t *testing.T) s3backend.Store {
 	rgw := s3test.RGW(t)
 	cfg := s3backend.DefaultConfig()
 	cfg.Endpoint = rgw.HTTP
@@ -49,10 +50,10 @@ func TestPosixOnRGW(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	runPosixTests(t, func(t *testing.T) s3backend.Store {
-		return client.Bucket(s3test.RGW(t).NewBucket())
-	})
+	return func(t *testing.T) s3backend.Store { return client.Bucket(s3test.RGW(t).NewBucket()) }
 }
+
+func TestPosixOnRGW(t *testing.T) { runPosixTests(t, rgwBuckets(t)) }
 
 func TestPosixOnMem(t *testing.T) {
 	runPosixTests(t, func(*testing.T) s3backend.Store { return s3test.NewMem("bucket") })
