@@ -241,6 +241,7 @@ func (b *Bucket) Close() error {
 		f.discardLocked(context.Background(), err)
 		f.ioMu.Unlock()
 	}
+	b.meta.close()
 	return err
 }
 

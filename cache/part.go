@@ -8,10 +8,11 @@ import (
 )
 
 // partSize returns the size in bytes of part number n (from 1) of an upload
-// whose first parts have base bytes. The sizes double every thousand parts, up
-// to the largest part S3 takes: from a base of 5 MiB, 10,000 parts reach 5 TiB.
+// whose first parts have base bytes. The sizes double every 900 parts, up
+// to the largest part S3 takes: from any base that S3 allows, 10,000 parts reach
+// 5 TiB.
 func partSize(base int64, n int) int64 {
-	return min(base<<((n-1)/1000), s3backend.MaxPutSize)
+	return min(base<<((n-1)/900), s3backend.MaxPutSize)
 }
 
 // data is a run of bytes of a file that wait for their upload: in memory, or

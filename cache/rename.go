@@ -199,7 +199,9 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	b.meta.forget(oldDir)
 	b.meta.forget(newDir)
 	b.meta.changed(dir)
-	if err := b.deleteAll(ctx, keys); err != nil {
+	err = b.deleteAll(ctx, keys)
+	b.meta.forget(oldDir) // a lookup may have learned a source again meanwhile
+	if err != nil {
 		return fmt.Errorf("all copies are whole, but some sources could not be removed: %w", err)
 	}
 	b.meta.removedDir(oldDir)
