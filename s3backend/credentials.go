@@ -96,8 +96,8 @@ func (f failing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, nil
 }
 
-// keyWithoutSecret looks in a profile for an access key whose secret is empty
-// or missing. It returns "" if the profile has a secret, or credentials of
+// keyWithoutSecret looks in a profile for an access key whose secret is empty (if
+// the line is missing altogether, the SDK refuses the profile). It returns "" if the profile has a secret, or credentials of
 // another sort, or does not exist: all that is the SDK's to handle.
 func keyWithoutSecret(ctx context.Context, env awsconfig.EnvConfig, profile string) (key, token string, err error) {
 	shared, name, err := loadProfile(ctx, env, profile)

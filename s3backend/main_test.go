@@ -1,7 +1,10 @@
 package s3backend_test
 
 import (
+	"crypto/md5"
+	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,3 +24,15 @@ func median(v []float64) float64 {
 	slices.Sort(v)
 	return v[len(v)/2]
 }
+
+const inProgressMessage = "This multipart completion is already in progress"
+
+func md5Of(s string) string { return fmt.Sprintf("%x", md5.Sum([]byte(s))) }
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// multipartTag is the ETag of an object of one part, content.
+var multipartTag = func() string {
+	sum := md5.Sum([]byte(content))
+	return md5Of(string(sum[:])) + "-1"
+}()

@@ -87,10 +87,6 @@ func (t *wire) Do(req *http.Request) (*http.Response, error) {
 		w.stop()
 		return nil, t.explain(req.Context(), err, 0)
 	}
-	info.status.Store(int32(resp.StatusCode))
-	if id := resp.Header.Get("X-Amz-Request-Id"); id != "" {
-		info.requestID.Store(&id)
-	}
 	if resp.StatusCode == http.StatusBadRequest {
 		if err := t.explain(req.Context(), nil, resp.StatusCode); err != nil {
 			_ = resp.Body.Close() // the answer is not used
@@ -99,6 +95,10 @@ func (t *wire) Do(req *http.Request) (*http.Response, error) {
 		}
 	} else {
 		t.answered.Store(true)
+	}
+	info.status.Store(int32(resp.StatusCode))
+	if id := resp.Header.Get("X-Amz-Request-Id"); id != "" {
+		info.requestID.Store(&id)
 	}
 	if resp.Body == nil || resp.Body == http.NoBody {
 		w.stop()
