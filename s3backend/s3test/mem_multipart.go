@@ -121,7 +121,7 @@ func (m *Mem) CompleteMultipart(ctx context.Context, req s3backend.CompleteMulti
 	if err != nil {
 		return s3backend.Object{}, err
 	}
-	// The parts' bytes become the object's; parts that weren't named go.
+	// The parts' bytes become the object's.
 	m.dropUploadLocked(req.UploadID)
 	o := newMemObject(req.Key, data, etag, up.attrs)
 	m.storeLocked(o)
@@ -134,8 +134,11 @@ func (m *Mem) assembleLocked(up *memUpload, req s3backend.CompleteMultipartReque
 	fail := func(code string) ([]byte, string, error) {
 		return nil, "", m.fail(OpComplete, req.Key, s3backend.KindInvalid, 400, code)
 	}
-	if len(req.Parts) == 0 {
+	switch {
+	case len(req.Parts) == 0:
 		return fail("MalformedXML")
+	case len(req.Parts) < len(up.parts):
+		return fail("InvalidPart") // RGW, unlike AWS, wants all of them named
 	}
 	var size int64
 	for i, p := range req.Parts {
