@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // binaries are rgwfs and rgwfs-demo, built once by TestMain.
@@ -33,7 +35,12 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, output)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // limit is how long anything here may take before it counts as hanging.

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -121,18 +124,50 @@ func TestMountHelper(t *testing.T) {
 
 // Ctrl-C during the checks ends the daemon that is about to be, too.
 func TestInterruptedStart(t *testing.T) {
-	began := make(chan struct{}, 1)
-	silent := silentServer(t, began)
-	s := &server{endpoint: silent, key: "key", secret: "secret"}
 	for _, f := range []string{"-f", "--foreground=false"} {
-		dir := mountpoint(t)
-		cmd := cli(t, s.env(), "mount", f, "data", dir)
-		go func() {
-			<-began
-			if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-				t.Error(err)
-			}
-		}()
-		wantFailure(t, runCLI(t, cmd), exitFailure, "interrupted", silent)
+		began := make(chan struct{}, 1)
+		s := &server{endpoint: silentServer(t, began), key: "key", secret: "secret"}
+		cmd := cli(t, s.env(), "mount", f, "data", mountpoint(t))
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-began
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // its result is in cmd.ProcessState
+		wantFailure(t, result{code: cmd.ProcessState.ExitCode(), stderr: stderr.String()}, exitFailure, "interrupted", s.endpoint)
+	}
+}
+
+// A daemon whose parent was killed, so that nobody knows of it, ends.
+func TestParentKilled(t *testing.T) {
+	began, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	slow := quietServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		once.Do(func() { close(began) })
+		<-answer
+		emptyListing(w, r)
+	}))
+	slow.Start()
+	s := &server{endpoint: slow.URL, key: "key", secret: "secret"}
+	cmd := cli(t, s.env(), "mount", "data", mountpoint(t))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-began
+	if err := cmd.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	close(answer)
+	// Returns when the last process that has the other end of stderr has gone:
+	// the daemon. Its mount is gone then, as the mountpoint's cleanup sees.
+	_ = cmd.Wait()
+	if !strings.Contains(stderr.String(), "the process that asked for the mount is gone") {
+		t.Errorf("stderr: %s", &stderr)
 	}
 }

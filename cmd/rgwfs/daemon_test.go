@@ -271,7 +271,7 @@ func TestNotRoot(t *testing.T) {
 		device=$(mktemp -d); trap 'rm -rf "$device"' EXIT
 		mknod -m 666 "$device/fuse" c 10 229
 		mount --bind "$device/fuse" /dev/fuse
-		as() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent RGWFS_CACHE_DIR=/tmp/rgwfs-test-nobody "$@"; }
+		as() { setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent GORACE= RGWFS_CACHE_DIR=/tmp/rgwfs-test-nobody "$@"; }
 	`
 	t.Cleanup(func() { os.RemoveAll("/tmp/rgwfs-test-nobody") })
 	mount := func(args ...string) result {

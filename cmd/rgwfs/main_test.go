@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"rgwfs/s3backend"
@@ -46,7 +47,12 @@ func testMain(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "building rgwfs: %v\n%s", err, output)
 		return 1
 	}
-	return m.Run()
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // limit is how long anything in these tests may take before it counts as
@@ -133,8 +139,26 @@ func cli(t *testing.T, env []string, args ...string) *exec.Cmd {
 		}
 	}
 	cmd.Env = append(cmd.Env, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "RGWFS_CACHE_DIR="+t.TempDir())
+	if raceEnabled {
+		// A daemon's stderr is nowhere, so races are reported to a file.
+		report := filepath.Join(t.TempDir(), "race")
+		cmd.Env = append(cmd.Env, "GORACE=log_path="+report)
+		t.Cleanup(func() { noRaces(t, report) })
+	}
 	cmd.Env = append(cmd.Env, env...)
 	return cmd
+}
+
+func noRaces(t *testing.T, report string) {
+	t.Helper()
+	files, err := filepath.Glob(report + ".*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		t.Errorf("%v\n%s", err, text)
+	}
 }
 
 // result is what a run has left.

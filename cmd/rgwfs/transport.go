@@ -48,7 +48,7 @@ func explainTransport(s *settings, err error) string {
 		return fmt.Sprintf("there is no way to %s through the network: check the network, a VPN or firewall, or --endpoint", endpoint)
 	case isTimeout(err):
 		return fmt.Sprintf("%s does not answer: check --endpoint, the network and its firewalls", endpoint)
-	case isBroken(err):
+	case isBroken(err), strings.Contains(err.Error(), "server closed idle connection"): // net/http exports no error for the latter
 		return fmt.Sprintf("%s closes the connection without an answer: check --endpoint, its scheme (https or http) and port", endpoint)
 	}
 	if text := err.Error(); strings.Contains(text, "malformed HTTP") {
