@@ -219,6 +219,13 @@ func (s *Server) serve() {
 	for _, fh := range left {
 		fh.Release(context.Background())
 	}
+	// The connection was aborted, but the mount is still in the tree: all who
+	// look at it would get "Transport endpoint is not connected".
+	if err := unix.Access(s.mountpoint, unix.F_OK); errors.Is(err, unix.ENOTCONN) {
+		if err := s.UnmountLazy(); err != nil {
+			s.m.log.Error("the mount is dead and can't be removed; umount -l does it", "mountpoint", s.mountpoint, "error", err)
+		}
+	}
 }
 
 // Wait returns when the file system is unmounted, by whomever, and no request

@@ -10,6 +10,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 
 	"rgwfs/cache"
+	"rgwfs/s3backend"
 )
 
 // metadataChange returns what chmod, chown and utimens do to the metadata, nil
@@ -197,6 +198,11 @@ func (v *volume) setTopAttr(ctx context.Context, in *fuse.SetAttrIn, change func
 // stat is cache.Bucket.Stat, with what is remembered of the top.
 func (v *volume) stat(ctx context.Context, key Key) (cache.Attr, error) {
 	a, err := v.bucket.Stat(ctx, key.String())
+	if key == v.top && s3backend.IsNotExist(err) {
+		// A prefix that nothing has yet: it comes into being with the first
+		// file.
+		a, err = cache.Attr{Key: key.String()}, nil
+	}
 	if err != nil || key != (Key{}) {
 		return a, err
 	}
