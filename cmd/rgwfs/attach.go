@@ -12,6 +12,7 @@ import (
 // committer is a cache.Bucket or a cache.Account.
 type committer interface {
 	Sync(ctx context.Context) error
+	Unsaved() []string
 	Close() error
 }
 
@@ -71,6 +72,8 @@ func (m *fuseMount) unmount() error { return m.server.Unmount() }
 func (m *fuseMount) unmountLazily() error { return m.server.UnmountLazy() }
 
 func (m *fuseMount) sync(ctx context.Context) error { return m.data.Sync(ctx) }
+
+func (m *fuseMount) unsaved() []string { return m.data.Unsaved() }
 
 func (m *fuseMount) close() error {
 	err := m.data.Close()

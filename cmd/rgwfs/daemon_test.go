@@ -141,7 +141,7 @@ func TestServerGone(t *testing.T) {
 			if err := f.Close(); err == nil {
 				t.Error("close says that the file is saved")
 			}
-			if !strings.Contains(p.logged(), "not saved") {
+			if log := p.logged(); !strings.Contains(log, "not saved") || !strings.Contains(log, "lost.txt") {
 				t.Errorf("the log does not tell the loss: %s", p.logged())
 			}
 			if entry, ok := mounted(t, p.dir); ok {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -22,6 +24,8 @@ type attachment interface {
 	unmountLazily() error
 	// sync commits everything that was written.
 	sync(ctx context.Context) error
+	// unsaved names what sync or close would have to commit.
+	unsaved() []string
 	// close commits what is left and frees everything. Its error is what could
 	// not be committed.
 	close() error
@@ -180,15 +184,20 @@ func (e *ending) finish(how string) error {
 // mostNamed is how many losses the last line names; the log has all.
 const mostNamed = 5
 
+// unsaved logs all that is lost, and names some of it.
 func (e *ending) unsaved(err error) error {
-	losses := flatten(err)
-	text := "something written could not be saved"
-	for i, loss := range losses {
-		e.log.Error("not saved", "error", loss)
-		if i < mostNamed {
-			text += "; " + loss.Error()
-		}
+	// Commits that failed say which key it was. Those that did not end are
+	// still counted as unsaved.
+	var losses []string
+	for _, part := range flatten(err) {
+		losses = append(losses, part.Error())
+		e.log.Error("not saved", "error", part)
 	}
+	for _, key := range e.mounted.unsaved() {
+		losses = append(losses, strconv.Quote(key))
+		e.log.Error("not saved", "key", key)
+	}
+	text := "something written could not be saved: " + strings.Join(losses[:min(len(losses), mostNamed)], "; ")
 	if more := len(losses) - mostNamed; more > 0 {
 		text += fmt.Sprintf("; and %d more", more)
 	}

@@ -21,6 +21,7 @@ type fakeMount struct {
 	gone    chan struct{}
 	results map[string]error
 	block   map[string]chan struct{} // calls that don't return before it is closed
+	left    []string                 // what is unsaved
 }
 
 func newFakeMount() *fakeMount {
@@ -41,6 +42,7 @@ func (m *fakeMount) done() <-chan struct{}      { return m.gone }
 func (m *fakeMount) unmount() error             { return m.call("unmount") }
 func (m *fakeMount) unmountLazily() error       { return m.call("unmountLazily") }
 func (m *fakeMount) sync(context.Context) error { return m.call("sync") }
+func (m *fakeMount) unsaved() []string          { return m.left }
 func (m *fakeMount) close() error               { return m.call("close") }
 func (m *fakeMount) did() []string {
 	m.mu.Lock()
@@ -108,9 +110,19 @@ func TestEndingIsBounded(t *testing.T) {
 		var log bytes.Buffer
 		e, signals := testEnding(m, &log)
 		e.settings.unmountTimeout = time.Millisecond
+		m.left = []string{"k1", "k2", "k3", "k4", "k5", "k6"}
 		signals <- syscall.SIGTERM
-		if err := e.wait(); exitCode(err) != exitUnsaved || !strings.Contains(err.Error(), "--unmount-timeout") {
+		err := e.wait()
+		if exitCode(err) != exitUnsaved {
 			t.Errorf("exit code %d: %v", exitCode(err), err)
+		}
+		for _, word := range []string{"--unmount-timeout", `"k1"`, "and 2 more"} {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("no %q in: %v", word, err)
+			}
+		}
+		if !strings.Contains(log.String(), "key=k6") {
+			t.Errorf("the log does not name all: %s", &log)
 		}
 		if want := []string{"sync", "unmount"}; !slices.Equal(m.did(), want) {
 			t.Errorf("calls %q, want %q", m.did(), want)
