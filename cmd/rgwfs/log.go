@@ -30,11 +30,12 @@ type logOutput struct {
 	file   *os.File       // guarded by mu; w, if it is a log file
 	syslog *syslog.Writer // guarded by mu; set if records go there instead of w
 	path   string         // --log-file, immutable
+	socket string         // where a syslog listens, immutable
 }
 
 // newLogOutput begins with --log-file if there is one, else with stderr.
 func newLogOutput(s *settings, stderr io.Writer) (*logOutput, error) {
-	out := &logOutput{w: stderr, path: s.logFile}
+	out := &logOutput{w: stderr, path: s.logFile, socket: syslogSocket}
 	if err := out.reopen(); err != nil {
 		return nil, err
 	}
@@ -69,15 +70,19 @@ func (o *logOutput) detach() error {
 		return nil
 	}
 	o.w = io.Discard
-	if _, err := os.Stat(syslogSocket); err != nil {
+	if _, err := os.Stat(o.socket); err != nil {
 		return nil // no syslog here: --help says that the log then goes nowhere
 	}
-	w, err := syslog.New(syslog.LOG_DAEMON|syslog.LOG_INFO, "rgwfs")
-	if err != nil {
-		return fmt.Errorf("syslog: %w", err)
+	var errs []error
+	for _, network := range []string{"unixgram", "unix"} { // the usual one, and syslog-ng's
+		w, err := syslog.Dial(network, o.socket, syslog.LOG_DAEMON|syslog.LOG_INFO, "rgwfs")
+		if err == nil {
+			o.syslog = w
+			return nil
+		}
+		errs = append(errs, err)
 	}
-	o.syslog = w
-	return nil
+	return fmt.Errorf("syslog at %s: %w", o.socket, errors.Join(errs...))
 }
 
 func (o *logOutput) close() error {
