@@ -235,7 +235,7 @@ type Part struct {
 // CompleteMultipartRequest ends an upload.
 type CompleteMultipartRequest struct {
 	Key, UploadID string
-	Parts         []Part // in order of Number
+	Parts         []Part // in order of Number, all that were uploaded: RGW refuses a choice
 	Conditions
 }
 

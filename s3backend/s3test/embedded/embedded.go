@@ -82,7 +82,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("the embedded server: %w", err)
 	}
 	s.URL = "http://" + l.Addr().String()
-	faker := gofakes3.New(&listing{backend}, gofakes3.WithV4Auth(map[string]string{s.AccessKey: s.SecretKey}))
+	faker := gofakes3.New(&listing{backend},
+		gofakes3.WithV4Auth(map[string]string{s.AccessKey: s.SecretKey}),
+		gofakes3.WithMetadataSizeLimit(8<<10)) // what every RGW takes; AWS's 2000 is the default
 	s.http = &http.Server{Handler: faker.Server(), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		defer close(s.done)
