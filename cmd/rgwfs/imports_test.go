@@ -25,6 +25,7 @@ const (
 var mayImport = map[string][]string{
 	"cmd/rgwfs":                 {"fs", "cache", "s3backend"},
 	"cmd/rgwfs-demo":            {"s3backend", "s3backend/s3test/embedded"},
+	"cmd/rgwfs/e2e":             {},
 	"fs":                        {"cache", "s3backend"},
 	"cache":                     {"s3backend"},
 	"s3backend":                 {},
