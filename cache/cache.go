@@ -18,6 +18,9 @@ type Cache struct {
 	uploads *semaphore.Weighted
 	fetches *semaphore.Weighted
 	now     func() time.Time
+
+	maxCopy  int64 // bytes that one CopyObject takes; tests lower it
+	copyPart int64 // first part size in bytes of a larger copy; tests lower it
 }
 
 // metadataShare is which part of the memory limit remembered names may take.
@@ -35,6 +38,9 @@ func New(cfg Config) (*Cache, error) {
 		uploads: semaphore.NewWeighted(int64(cfg.Uploads)),
 		fetches: semaphore.NewWeighted(int64(cfg.Fetches)),
 		now:     time.Now,
+
+		maxCopy:  s3backend.MaxCopySize,
+		copyPart: copyPartSize,
 	}, nil
 }
 

@@ -152,7 +152,10 @@ func (c *stagedCommit) parts(ctx context.Context, s *staged, base *reader, id st
 			if p.copy {
 				parts[i], err = c.up.CopyPart(gctx, s3backend.CopyPartRequest{Key: c.key, UploadID: id, Number: p.number,
 					SourceKey: c.key, SourceIfMatch: c.baseETag, Offset: p.off, Length: p.len()})
-				return err
+				if err == nil || s3backend.KindOf(err) != s3backend.KindUnsupported {
+					return err
+				}
+				// A key that this gateway can't copy parts of: through here.
 			}
 			if err := s.fill(gctx, base, p.span); err != nil {
 				return err

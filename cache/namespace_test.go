@@ -440,3 +440,36 @@ func TestCloseReportsWhatCouldNotBeCommitted(t *testing.T) {
 	f.wantKeys("a")
 	h.Release()
 }
+
+// TestCopyInParts renames an object that is too large for one copy, on a
+// gateway that can copy its parts and on one that can't.
+func TestCopyInParts(t *testing.T) {
+	for _, can := range []bool{true, false} {
+		f, faulty := newFixture(t)
+		f.c.maxCopy, f.c.copyPart = 2*testPart, testPart
+		if !can {
+			faulty.Add(s3test.Rule{Op: s3test.OpCopyPart, Do: []s3test.Effect{s3test.Fail(s3backend.KindUnsupported)}})
+		}
+		data := noise(1, 5*testPart+9)
+		f.put("a", data)
+		h := f.open("a", OpenFlags{Read: true})
+		wantBytes(t, "before", f.read(h, 0, 100), data[:100])
+		if err := f.Rename(f.ctx, "", "a", "", "b", false); err != nil {
+			t.Fatal(err)
+		}
+		f.wantKeys("b")
+		wantBytes(t, "object", f.object("b"), data)
+		wantBytes(t, "the open file", f.read(h, 0, len(data)), data)
+		h.Release()
+		if ups, err := f.mem.ListMultiparts(f.ctx, ""); err != nil || len(ups) != 0 {
+			t.Errorf("unfinished uploads: %v, %v", ups, err)
+		}
+		// A change in the middle too.
+		h = f.open("b", OpenFlags{Write: true})
+		f.write(h, []byte("new"), 3*testPart)
+		copy(data[3*testPart:], "new")
+		f.flush(h)
+		h.Release()
+		wantBytes(t, "changed", f.object("b"), data)
+	}
+}
