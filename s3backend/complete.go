@@ -79,14 +79,15 @@ func (b *bucket) complete(ctx context.Context, in *s3.CompleteMultipartUploadInp
 	info, err := b.call(ctx, op, obj.Key, func(ctx context.Context) error {
 		var etag string
 		out, err := b.c.s3.CompleteMultipartUpload(ctx, in, decode(&s3.CompleteMultipartUploadOutput{}, func(data []byte) error {
-			return walk(data, "CompleteMultipartUploadResult", textOf("ETag", &etag))
+			return walk(data, "", textOf("ETag", &etag))
 		}))
 		if err != nil {
 			return err
 		}
 		h := header(out.ResultMetadata)
 		obj.ETag, obj.LastModified = unquote(etag), date(h)
-		if obj.ETag == "" || want == "" {
+		// Some servers give the object's MD5, which is not known here.
+		if want == "" || !strings.Contains(obj.ETag, "-") {
 			return nil
 		}
 		if err := checkETag(obj.ETag, want, h); err != nil {

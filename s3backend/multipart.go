@@ -22,8 +22,9 @@ func (b *bucket) CreateMultipart(ctx context.Context, req CreateMultipartRequest
 		_, err := b.c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: &b.name, Key: &req.Key, Metadata: req.Metadata,
 			ContentType: optional(req.ContentType), StorageClass: types.StorageClass(req.StorageClass),
+			// Servers differ in the name of this document, as of Complete's.
 		}, decode(&s3.CreateMultipartUploadOutput{}, func(data []byte) error {
-			return walk(data, "InitiateMultipartUploadResult", textOf("UploadId", &id))
+			return walk(data, "", textOf("UploadId", &id))
 		}))
 		if err != nil {
 			return err

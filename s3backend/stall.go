@@ -36,6 +36,8 @@ type watch struct {
 
 func newWatch(limit time.Duration, cancel context.CancelCauseFunc) *watch {
 	w := &watch{limit: limit, cancel: cancel, since: time.Now()}
+	w.mu.Lock() // the first tick must find the timer set
+	defer w.mu.Unlock()
 	// Four ticks to a limit: a stall is found after at most 1.25 limits, and
 	// requests that are quicker than a tick never pay for one.
 	w.timer = time.AfterFunc(limit/4, w.tick)

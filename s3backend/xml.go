@@ -16,7 +16,7 @@ var errXML = errors.New("malformed XML")
 // it (nil if that is the document's), and the text directly in it.
 type leafFunc func(parent, name, text []byte) error
 
-// walk reads a whole document of the given root and hands the elements of the
+// walk reads a whole document of the given root ("" = any) and hands the elements of the
 // two levels below it to leaf. It knows the XML that S3 servers write: elements,
 // attributes (which it skips), text, entities, CDATA, comments and processing
 // instructions, but no document types. It takes control characters, which XML
@@ -45,7 +45,7 @@ func walk(data []byte, root string, leaf leafFunc) error {
 			}
 		case tokenStart:
 			if depth == 0 {
-				if seen || string(name) != root {
+				if seen || root != "" && string(name) != root {
 					return fmt.Errorf("a document of <%s>, want <%s>", name, root)
 				}
 				seen = true
@@ -169,8 +169,11 @@ func (s *scanner) tag() (token, []byte, error) {
 	} else if len(body) > 0 && body[len(body)-1] == '/' {
 		empty, body = true, body[:len(body)-1]
 	}
-	if n := bytes.IndexAny(body, " \t\r\n"); n >= 0 {
-		body = body[:n]
+	for i, c := range body {
+		if c <= ' ' { // attributes follow
+			body = body[:i]
+			break
+		}
 	}
 	if n := bytes.IndexByte(body, ':'); n >= 0 { // a namespace
 		body = body[n+1:]
