@@ -20,9 +20,10 @@ func splitKey(key string) (dir, name string) {
 
 // canBeName reports whether a key's segment can be the name of a directory
 // entry. Keys with other segments are legal on RGW and stay there untouched,
-// but no path leads to them.
+// but no path leads to them. A slash is in none of them unless a server lists
+// what is behind a delimiter.
 func canBeName(name string) bool {
-	return name != "" && name != "." && name != ".." && len(name) <= maxName
+	return name != "" && name != "." && name != ".." && len(name) <= maxName && !strings.Contains(name, "/")
 }
 
 // checkName says why no file dir+name can exist: a name or path that is too
@@ -33,7 +34,7 @@ func checkName(dir, name string) error {
 	switch {
 	case len(name) > maxName, len(key) > s3backend.MaxKeyLength:
 		return nameError(s3backend.KindNameTooLong, key)
-	case !canBeName(name), !utf8.ValidString(name), strings.ContainsAny(name, "/\x00"):
+	case !canBeName(name), !utf8.ValidString(name), strings.ContainsRune(name, 0):
 		return nameError(s3backend.KindNotExist, key)
 	}
 	return nil
