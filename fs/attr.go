@@ -46,17 +46,18 @@ func (m *mount) fillAttr(a cache.Attr, typ uint32, out *fuse.Attr) {
 	out.Blksize = blockSize
 	out.Blocks = (out.Size + 511) / 512
 
-	mtime := a.ModTime
-	if !p.mtime.IsZero() {
-		mtime = p.mtime
-	}
-	if mtime.IsZero() {
+	// ctime is when the object was stored, data or metadata: LastModified. It
+	// must not change when a HEAD or GET tells more than a listing did, or
+	// backup programs believe that the file changed while they read it. HEAD
+	// gives whole seconds only, so these are all that is shown.
+	ctime := a.ModTime.Truncate(time.Second)
+	if a.ModTime.IsZero() {
 		// A prefix has no time. That of the mount is at least stable.
-		mtime = m.begun
+		ctime = m.begun
 	}
-	ctime, atime := p.ctime, p.atime
-	if ctime.IsZero() {
-		ctime = mtime
+	mtime, atime := p.mtime, p.atime
+	if mtime.IsZero() {
+		mtime = ctime
 	}
 	if atime.IsZero() {
 		// Reading changes no object, so the last access is not known; mtime

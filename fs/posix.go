@@ -30,11 +30,11 @@ const permMask = 0o1777
 // posix is what metadata says of an object. A field that it does not say, or
 // that can't be understood, is unset.
 type posix struct {
-	mode                uint32 // type (0 if not said) and permissions
-	uid, gid            uint32
-	hasMode             bool
-	hasUID, hasGID      bool
-	mtime, ctime, atime time.Time // zero = unset
+	mode           uint32 // type (0 if not said) and permissions
+	uid, gid       uint32
+	hasMode        bool
+	hasUID, hasGID bool
+	mtime, atime   time.Time // zero = unset
 }
 
 // parsePosix reads the metadata of s3fs, and where that is absent the keys of
@@ -58,7 +58,6 @@ func parsePosix(md map[string]string, dir bool) posix {
 		p.gid, p.hasGID = parseID(s)
 	}
 	p.mtime = parseTimes(md, metaMtime, "file-mtime", "goog-reserved-file-mtime")
-	p.ctime = parseTimes(md, metaCtime, "file-ctime", "")
 	p.atime = parseTimes(md, metaAtime, "file-atime", "goog-reserved-file-atime")
 	return p
 }

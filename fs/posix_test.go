@@ -59,7 +59,7 @@ func TestParsePosixSources(t *testing.T) {
 		"s3fs": {
 			map[string]string{"mode": "33206", "uid": "1000", "gid": "100", "mtime": "1700000000.000000005", "ctime": "1700000001", "atime": "5"},
 			posix{mode: 0o100666, hasMode: true, uid: 1000, hasUID: true, gid: 100, hasGID: true,
-				mtime: time.Unix(1700000000, 5), ctime: time.Unix(1700000001, 0), atime: time.Unix(5, 0)},
+				mtime: time.Unix(1700000000, 5), atime: time.Unix(5, 0)},
 		},
 		"rclone trims zeros": {
 			map[string]string{"mtime": "1700000000.5", "atime": "2023-11-14T22:13:20.25Z"},
@@ -88,8 +88,8 @@ func TestParsePosixSources(t *testing.T) {
 		},
 	} {
 		got := parsePosix(c.md, false)
-		same := got.mtime.Equal(c.want.mtime) && got.ctime.Equal(c.want.ctime) && got.atime.Equal(c.want.atime)
-		got.mtime, got.ctime, got.atime = c.want.mtime, c.want.ctime, c.want.atime
+		same := got.mtime.Equal(c.want.mtime) && got.atime.Equal(c.want.atime)
+		got.mtime, got.atime = c.want.mtime, c.want.atime
 		if got != c.want || !same {
 			t.Errorf("%s: %+v, want %+v (times equal: %v)", name, got, c.want, same)
 		}
@@ -99,8 +99,8 @@ func TestParsePosixSources(t *testing.T) {
 func TestNewMetadataIsRead(t *testing.T) {
 	now := time.Unix(1700000000, 12345)
 	p := parsePosix(newMetadata(syscall.S_IFDIR|0o1750, 12, 34, now), true)
-	want := posix{mode: syscall.S_IFDIR | 0o1750, hasMode: true, uid: 12, hasUID: true, gid: 34, hasGID: true, mtime: p.mtime, ctime: p.ctime}
-	if p != want || !p.mtime.Equal(now) || !p.ctime.Equal(now) {
+	want := posix{mode: syscall.S_IFDIR | 0o1750, hasMode: true, uid: 12, hasUID: true, gid: 34, hasGID: true, mtime: p.mtime}
+	if p != want || !p.mtime.Equal(now) {
 		t.Errorf("got %+v, want %+v at %v", p, want, now)
 	}
 }
