@@ -191,12 +191,6 @@ func (s *staged) touched(sp span) bool {
 	return sp.end > s.baseLen || s.dirty.touches(sp)
 }
 
-func (s *staged) changed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.resized || len(s.dirty) > 0
-}
-
 // free gives the space back.
 func (s *staged) free() { s.file.Close() } // has no name: nothing can be lost by an error here
 

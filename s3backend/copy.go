@@ -15,8 +15,7 @@ import (
 // done. Only the ETag in the body says that it was.
 var errNoETag = errors.New("the answer has no etag: the copy did not end well")
 
-// Copy implements Store. What Size, attributes and so on the target has is read
-// back by a HEAD.
+// Copy implements Store.
 func (b *bucket) Copy(ctx context.Context, req CopyRequest) (Object, error) {
 	const op = "CopyObject"
 	if err := b.checkSource(op, req.Key, req.SourceKey); err != nil {
@@ -37,20 +36,28 @@ func (b *bucket) Copy(ctx context.Context, req CopyRequest) (Object, error) {
 		in.ContentType = optional(req.Replace.ContentType)
 		in.StorageClass = types.StorageClass(req.Replace.StorageClass)
 	}
+	obj := Object{Key: req.Key}
 	_, err := b.call(ctx, op, req.Key, func(ctx context.Context) error {
 		out, err := b.c.s3.CopyObject(ctx, in)
 		if err != nil {
 			return err
 		}
-		if out.CopyObjectResult == nil || unquote(aws.ToString(out.CopyObjectResult.ETag)) == "" {
+		if out.CopyObjectResult != nil {
+			obj.ETag = unquote(aws.ToString(out.CopyObjectResult.ETag))
+			obj.LastModified = aws.ToTime(out.CopyObjectResult.LastModified)
+		}
+		if obj.ETag == "" {
 			return b.fail(op, req.Key, KindUnavailable, errNoETag)
+		}
+		if obj.LastModified.IsZero() {
+			obj.LastModified = date(header(out.ResultMetadata))
 		}
 		return nil
 	})
 	if err != nil {
 		return Object{}, err
 	}
-	return b.head(ctx, req.Key, "")
+	return obj, nil
 }
 
 // CopyPart implements Store. Source keys that RGW gets wrong are

@@ -60,7 +60,8 @@ type Store interface {
 
 	// Copy copies an object within the bucket, or from another bucket of the
 	// same server, without moving its bytes through the client. Objects larger
-	// than MaxCopySize fail with KindTooLarge: use CopyPart. (S3 CopyObject)
+	// than MaxCopySize fail with KindTooLarge: use CopyPart. The returned Object
+	// has Key, ETag and LastModified. (S3 CopyObject)
 	Copy(ctx context.Context, req CopyRequest) (Object, error)
 
 	// Delete removes a key; a key that is absent already is no error.

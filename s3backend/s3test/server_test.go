@@ -32,13 +32,5 @@ func TestSuiteOnEmbeddedServer(t *testing.T) {
 		s3test.Cannot("Multipart/TooSmall", "its parts have no least size"),
 		s3test.Cannot("Multipart/OddKeys", "its uploads are listed without encoding, so control characters are lost"),
 	}
-	for _, subtest := range []string{
-		"Copy/OtherBucket", "Context/Cancelled", "Multipart/CompleteTwice", "Multipart/OnePart", "Multipart/PartsOutOfOrder",
-		"Multipart/Invisible", "Multipart/Abort", "Multipart/WrongParts", "Multipart/CopyPart", "Multipart/CopyPartOddKeys",
-		"Multipart/CopyPartSourceIfMatch", "Multipart/List", "Multipart/ListManyPages",
-	} {
-		opts = append(opts, s3test.Cannot(subtest,
-			"it answers CreateMultipart with the element InitiateMultipartUpload, which the client refuses"))
-	}
 	s3test.Suite(t, func(*testing.T) s3backend.Store { return c.Bucket("bucket") }, opts...)
 }

@@ -3,6 +3,7 @@ package s3test
 import (
 	"fmt"
 	"maps"
+	"time"
 
 	"rgwfs/s3backend"
 )
@@ -52,6 +53,11 @@ func testCopyKeeps(b *bench) {
 		b.ok(err)
 		if o.Key != dst || o.ETag != md5Hex(data) {
 			b.Errorf("Copy = %+v, want key %q, ETag %s", o, dst, md5Hex(data))
+		}
+		head, err := b.store.Head(b.ctx, dst)
+		b.ok(err)
+		if d := head.LastModified.Sub(o.LastModified).Abs(); d > time.Second {
+			b.Errorf("Copy says LastModified %v, Head %v", o.LastModified, head.LastModified)
 		}
 		b.carries(dst, copyAttributes)
 		b.ok(b.store.Delete(b.ctx, src))
