@@ -81,6 +81,10 @@ func Mount(mountpoint string, root Root, cfg Config) (*Server, error) {
 	}
 	fs, err := fuse.NewServer(raw, mountpoint, &opts.MountOptions)
 	if err != nil {
+		if errno := syscall.Errno(0); !errors.As(err, &errno) {
+			// fusermount3 has said why on our standard error.
+			err = errors.New(strings.TrimSpace(err.Error()))
+		}
 		return nil, fmt.Errorf("mount on %s: %w", mountpoint, err)
 	}
 	m.notify = newNotifier()

@@ -16,6 +16,9 @@ import (
 // TestAttributesPersist writes attributes through one mount and reads them
 // through another.
 func TestAttributesPersist(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, who can chown")
+	}
 	mem := s3test.NewMem("bucket")
 	when := time.Unix(1700000000, 123456789)
 	type attrs struct {
@@ -130,6 +133,9 @@ func TestSmallFilesCostOneGet(t *testing.T) {
 }
 
 func TestForcedOwnerAndMode(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, who can chown")
+	}
 	mem := s3test.NewMem("bucket")
 	put(t, mem, "f", "x", map[string]string{"mode": "33279", "uid": "5", "gid": "6"})
 	m := fstest.Mount(t, mem, fstest.Options{FS: func(c *fs.Config) {

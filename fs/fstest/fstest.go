@@ -124,8 +124,9 @@ func (m *FS) unmount() {
 	if err := m.server.Unmount(); err != nil {
 		m.t.Errorf("something is left open on the mount: %v", err)
 		if err := m.server.UnmountLazy(); err != nil {
-			m.t.Fatal(err)
+			m.t.Error(err)
 		}
+		return // what is open may stay so for ever: no Wait
 	}
 	m.server.Wait()
 	var err error
