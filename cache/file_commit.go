@@ -81,7 +81,13 @@ func (f *File) commitLocked(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.b.detachOrphans(ctx, key)
+	if f.b.detachOrphans(ctx, key) && cond.IfNoneMatch {
+		// What is there was unlinked here before this file was created.
+		cond.IfNoneMatch = false
+		f.mu.Lock()
+		f.excl = false // a second try finds no orphan any more
+		f.mu.Unlock()
+	}
 
 	var obj s3backend.Object
 	var want s3backend.Attributes

@@ -242,9 +242,10 @@ func (b *Bucket) takeOrphan(f *File, key string) {
 }
 
 // detachOrphans makes the unlinked files of a key independent of its object,
-// which is about to be replaced. Called with the ioMu of the key's file held;
-// orphans' come after it.
-func (b *Bucket) detachOrphans(ctx context.Context, key string) {
+// which is about to be replaced, and reports whether there are any: then that
+// object has no name any more, though it is still there. Called with the ioMu
+// of the key's file held; orphans' come after it.
+func (b *Bucket) detachOrphans(ctx context.Context, key string) bool {
 	b.mu.Lock()
 	orphans := append([]*File(nil), b.orphans[key]...)
 	for _, f := range orphans {
@@ -260,6 +261,7 @@ func (b *Bucket) detachOrphans(ctx context.Context, key string) {
 		f.ioMu.Unlock()
 		f.Release()
 	}
+	return len(orphans) > 0
 }
 
 // dropOrphans detaches the unlinked files below dir, and deletes their objects

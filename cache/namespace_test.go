@@ -79,7 +79,10 @@ func TestUnlinkedOpenFile(t *testing.T) {
 			}
 			// Another file of the same name lives beside it.
 			next := noise(2, size+1)
-			h2 := f.create("a")
+			h2, err := f.Create(f.ctx, "", "a", nil, OpenFlags{Write: true, Excl: true})
+			if err != nil {
+				t.Fatal(err)
+			}
 			f.write(h2, next, 0)
 			f.flush(h2)
 			h2.Release()
