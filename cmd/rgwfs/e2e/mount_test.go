@@ -39,7 +39,7 @@ func newMount(t *testing.T, s *server, flags ...string) *mount {
 	t.Helper()
 	m := &mount{t: t, s: s, dir: newMountpoint(t), cache: t.TempDir(), log: filepath.Join(t.TempDir(), "log"), ended: make(chan struct{})}
 	args := append([]string{"mount", "--foreground", "--cache-dir", m.cache, "--log-file", m.log}, flags...)
-	m.cmd = rgwfs(s, append(args, s.bucket, m.dir)...)
+	m.cmd = rgwfs(s, append(args, s.source, m.dir)...)
 	var stderr bytes.Buffer
 	m.cmd.Stderr = &stderr
 	socket := filepath.Join(t.TempDir(), "notify")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"io"
@@ -17,6 +18,7 @@ type server struct {
 	tls         bool
 	key, secret string
 	bucket      string
+	source      string            // what is mounted: the bucket, or a part of it
 	client      *s3backend.Client // past the mount
 	store       s3backend.Store   // the bucket, past the mount
 	before      int               // requests made when the counting began
@@ -36,7 +38,7 @@ func limitedServer(t *testing.T, rgw *s3test.RGWServer) *server {
 	s := &server{rgw: rgw, key: rgw.LimitedAccessKey, secret: rgw.LimitedSecretKey, bucket: rgw.NewBucketName()}
 	s.connect(t)
 	rgw.RemoveBucketLater(s.bucket)
-	if err := s.client.CreateBucket(t.Context(), s.bucket); err != nil {
+	if err := s.client.CreateBucket(context.Background(), s.bucket); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -46,12 +48,12 @@ func (s *server) connect(t *testing.T) {
 	t.Helper()
 	config := s3backend.DefaultConfig()
 	config.Endpoint, config.AccessKey, config.SecretKey = s.rgw.HTTP, s3backend.Secret(s.key), s3backend.Secret(s.secret)
-	client, err := s3backend.New(t.Context(), config)
+	client, err := s3backend.New(context.Background(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	s.client, s.store = client, client.Bucket(s.bucket)
+	s.client, s.store, s.source = client, client.Bucket(s.bucket), s.bucket
 }
 
 // env is what a user has in the environment.
@@ -66,7 +68,7 @@ func (s *server) env() []string {
 // put stores an object past the mount.
 func (s *server) put(t *testing.T, key string, content []byte) {
 	t.Helper()
-	_, err := s.store.Put(t.Context(), s3backend.PutRequest{Key: key, Body: bytes.NewReader(content), Size: int64(len(content))})
+	_, err := s.store.Put(context.Background(), s3backend.PutRequest{Key: key, Body: bytes.NewReader(content), Size: int64(len(content))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +77,7 @@ func (s *server) put(t *testing.T, key string, content []byte) {
 // get reads an object past the mount.
 func (s *server) get(t *testing.T, key string) []byte {
 	t.Helper()
-	_, body, err := s.store.Get(t.Context(), s3backend.GetRequest{Key: key, Length: -1})
+	_, body, err := s.store.Get(context.Background(), s3backend.GetRequest{Key: key, Length: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +108,7 @@ func (s *server) keys(t *testing.T) []string {
 	t.Helper()
 	var keys []string
 	for after := ""; ; {
-		page, err := s.store.List(t.Context(), s3backend.ListRequest{StartAfter: after})
+		page, err := s.store.List(context.Background(), s3backend.ListRequest{StartAfter: after})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +125,7 @@ func (s *server) keys(t *testing.T) []string {
 // completed nor aborted.
 func (s *server) wantNoUploads(t *testing.T) {
 	t.Helper()
-	uploads, err := s.store.ListMultiparts(t.Context(), "")
+	uploads, err := s.store.ListMultiparts(context.Background(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
