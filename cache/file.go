@@ -52,8 +52,9 @@ type File struct {
 // what reads that generation.
 type genReader struct {
 	*reader
-	etag string
-	refs int // guarded by File.mu
+	etag    string
+	modTime time.Time
+	refs    int // guarded by File.mu
 }
 
 // Key returns the file's key; a Rename changes it.
@@ -68,6 +69,14 @@ func (f *File) Unlinked() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.unlinked
+}
+
+// Epoch counts the generations that this mount has made of the file. While it
+// stays the same, another ETag is another client's.
+func (f *File) Epoch() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.epoch
 }
 
 // Release gives back a reference of Bucket.File.
@@ -164,7 +173,7 @@ func (f *File) acquireReader(base Attr) *genReader {
 			return g
 		}
 	}
-	g := &genReader{etag: base.ETag, refs: 1}
+	g := &genReader{etag: base.ETag, modTime: base.ModTime, refs: 1}
 	g.reader = newReader(f.rangeGetter(base), base.Size, f.b.c.mem, f.b.c.fetches)
 	f.readers = append(f.readers, g)
 	return g

@@ -26,6 +26,7 @@ type Handle struct {
 	cur    *cursor    // guarded by mu for replacement
 	epoch  uint64     // File.epoch when gen was pinned; guarded by mu
 	served bool       // bytes of gen have been returned; guarded by mu
+	stale  error      // gen is gone, and the handle can't leave it; guarded by mu
 }
 
 // Open opens the file. It makes no request if the object is known and fresh.
@@ -75,9 +76,10 @@ func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 	f := h.f
 	for {
 		f.ioMu.RLock()
-		var n int
-		var err error
+		n := 0
+		err := h.left()
 		switch {
+		case err != nil:
 		case f.stream != nil:
 			n, err = f.stream.read(p, off)
 		case f.staged != nil:
@@ -93,6 +95,26 @@ func (h *Handle) ReadAt(ctx context.Context, p []byte, off int64) (int, error) {
 			return 0, err
 		}
 	}
+}
+
+// left returns KindChanged if the handle has returned bytes of a generation, and
+// the file has gone on to one of another client meanwhile: another handle was
+// opened on that, and may have changed it. A mixture of the two would be read
+// or written through this one. Called with ioMu held.
+func (h *Handle) left() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	switch {
+	case h.stale != nil && h.epoch == h.f.epoch:
+		return h.stale
+	case h.gen == nil || !h.served || h.epoch != h.f.epoch || h.f.unlinked || h.gen.etag == h.f.base.ETag:
+		return nil
+	case h.f.dirty || h.flags.Write:
+		return keyError(s3backend.KindChanged, "read or write", h.f.b.Name(), h.f.key)
+	}
+	return nil
 }
 
 // makeReadable is called when a read wants bytes of a stream that have left
@@ -159,7 +181,7 @@ func (h *Handle) pin() (*genReader, *cursor) {
 		if h.gen != nil {
 			h.f.releaseReader(h.gen)
 		}
-		h.gen, h.epoch, h.served = h.f.acquireReader(base), epoch, false
+		h.gen, h.epoch, h.served, h.stale = h.f.acquireReader(base), epoch, false, nil
 		h.cur = h.f.b.c.newCursor()
 	}
 	h.f.mu.Lock()
@@ -188,10 +210,13 @@ func (h *Handle) move(ctx context.Context, g *genReader, cause error) error {
 	key := f.Key()
 	f.b.meta.drop(key)
 	h.mu.Lock()
-	served := h.served && h.gen == g
+	stay := h.served && h.gen == g || f.Unlinked()
+	if stay && h.gen == g {
+		h.stale = cause // the next reads need not ask
+	}
 	h.mu.Unlock()
 	defer f.b.notify(key)
-	if served || f.Unlinked() {
+	if stay {
 		return cause
 	}
 	a, err := f.b.meta.stat(ctx, key)
@@ -221,6 +246,9 @@ func (h *Handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 	defer done()
 	h.f.ioMu.Lock()
 	defer h.f.ioMu.Unlock()
+	if err := h.left(); err != nil {
+		return 0, err
+	}
 	if h.flags.Append {
 		off = h.f.currentSize()
 	}
@@ -258,6 +286,19 @@ func (h *Handle) Generation() string {
 	default:
 		return h.f.base.ETag
 	}
+}
+
+// Attr describes the generation that Generation names, or what is written here.
+func (h *Handle) Attr() Attr {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	a, _ := h.f.localLocked()
+	if h.gen != nil && h.epoch == h.f.epoch && !h.f.dirty && h.gen.etag != a.ETag {
+		a.Size, a.ETag, a.ModTime = h.gen.size, h.gen.etag, h.gen.modTime
+	}
+	return a
 }
 
 // Release ends the handle. It only frees: changes that no Flush could commit

@@ -72,7 +72,11 @@ func (d *dirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 
 // entry answers with the inode of a name. It is the last step of an operation.
 func (d *dirNode) entry(ctx context.Context, name string, a cache.Attr, out *fuse.EntryOut) *gofs.Inode {
-	b := d.vol.m.tree.child(ctx, d, name, d.entryType(name, a))
+	typ := d.entryType(name, a)
+	if f, ok := childOf(d, name).(*fileNode); ok && typ == syscall.S_IFREG && f.supersede(a.ETag) {
+		d.vol.m.tree.leave(&f.node)
+	}
+	b := d.vol.m.tree.child(ctx, d, name, typ)
 	n := b.base()
 	if f, ok := b.(*fileNode); ok {
 		f.tell(a.Size)

@@ -42,7 +42,9 @@
 // Pages are remembered while a file is open, and kept for the next open only
 // if the object has the same ETag then. All handles of a file share its pages,
 // so a handle never fills in bytes of a generation that the pages are not of:
-// it reads ESTALE instead. Where a read meets a newer generation before any
+// it reads ESTALE instead. Where a name is found to mean another client's newer
+// object while an older one is open, it gets a new inode, and the old one stays
+// as it is for those who have it open. Where a read meets a newer generation before any
 // byte of an older one was returned, it goes over to it, and the kernel is told
 // to ask for the size anew before the read is answered.
 //

@@ -20,7 +20,12 @@ type fileNode struct {
 	refs int         // handles, and operations that use file; guarded by mu
 	// pages is the generation that the kernel's page cache holds pages of, ""
 	// if none may be kept; guarded by mu.
-	pages string
+	pages  string
+	pinned *cache.Attr // what pages belongs to, nil while the file is not open; guarded by mu
+	epoch  uint64      // file's when pages was noted; guarded by mu
+	// frozen, if set, is what the inode shows: its object was replaced by
+	// another client while it was open, and the name means a new inode; guarded by mu.
+	frozen *cache.Attr
 	// writes counts changes through this mount: when a generation changes
 	// without one, somebody else has replaced the object; guarded by mu.
 	writes uint64
@@ -100,6 +105,7 @@ func (n *fileNode) release() {
 	var f *cache.File
 	if n.refs == 0 {
 		f, n.file = n.file, nil
+		n.pinned = nil
 	}
 	n.mu.Unlock()
 	if f != nil {
@@ -143,6 +149,14 @@ func (n *fileNode) Getattr(ctx context.Context, _ gofs.FileHandle, out *fuse.Att
 }
 
 func (n *fileNode) getattr(ctx context.Context, f *cache.File, key Key, out *fuse.AttrOut) syscall.Errno {
+	n.mu.Lock()
+	frozen := n.frozen
+	n.mu.Unlock()
+	if frozen != nil {
+		n.tell(frozen.Size)
+		n.vol.m.attrOut(*frozen, n.typ, out)
+		return 0
+	}
 	a, err := f.Attr(ctx)
 	if err != nil {
 		return n.vol.m.failNode("stat", key, err)
@@ -159,8 +173,27 @@ func (n *fileNode) getattr(ctx context.Context, f *cache.File, key Key, out *fus
 	return 0
 }
 
+// supersede reports whether the generation etag is another client's successor of
+// the one that is open here. All handles of an inode share its size and pages,
+// so the name then means a new inode, and this one stays as it is for those who
+// have it open.
+func (n *fileNode) supersede(etag string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.frozen != nil:
+		return true
+	case n.refs == 0, n.pinned == nil, n.pages == "", etag == "", etag == n.pages:
+		return false
+	case n.file.Epoch() != n.epoch:
+		return false // our own successor
+	}
+	n.frozen = n.pinned
+	return true
+}
+
 // retype makes the kernel look the name up again: it is of another type than
-// the inode, which can't change its own. A symlink is listed as a file until
+// the inode, which can't change its own, or of another generation. A symlink is listed as a file until
 // its metadata is known.
 func (n *node) retype() {
 	t := &n.vol.m.tree
@@ -229,6 +262,13 @@ func (n *fileNode) open(ctx context.Context, key Key, of cache.OpenFlags) (gofs.
 			n.release()
 			return nil, 0, errno
 		}
+	}
+	if n.supersede(h.Generation()) {
+		// The kernel looks the name up again, and opens what it means now.
+		h.Release()
+		n.release()
+		n.retype()
+		return nil, 0, syscall.ESTALE
 	}
 	fh, flags := n.newHandle(h, of)
 	return fh, flags, 0

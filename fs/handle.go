@@ -20,6 +20,7 @@ type fileHandle struct {
 	mu     sync.Mutex
 	gen    string // the generation that reads returned last, or were opened on; guarded by mu
 	writes uint64 // n.writes when gen was noted; guarded by mu
+	epoch  uint64 // the file's when gen was noted; guarded by mu
 	kept   bool   // the kernel may hold pages of gen from before; guarded by mu
 	lost   bool   // its pages are those of another generation: reads fail; guarded by mu
 
@@ -36,15 +37,15 @@ func (n *fileNode) newHandle(h *cache.Handle, of cache.OpenFlags) (*fileHandle, 
 	if !of.Write {
 		flags |= fuse.FOPEN_NOFLUSH // nothing to commit: close(2) needs no request
 	}
-	gen := h.Generation()
+	gen, epoch, attr := h.Generation(), h.File().Epoch(), h.Attr()
 	n.mu.Lock()
-	fh.gen, fh.writes = gen, n.writes
+	fh.gen, fh.writes, fh.epoch = gen, n.writes, epoch
 	if gen != "" && gen == n.pages {
 		flags |= fuse.FOPEN_KEEP_CACHE
 		fh.kept = true
 	}
 	// Without KEEP_CACHE the kernel drops all pages when it has the answer.
-	n.pages = gen
+	n.pages, n.pinned, n.epoch = gen, &attr, epoch
 	n.mu.Unlock()
 	n.vol.m.track(fh)
 	return fh, flags
@@ -70,15 +71,19 @@ func (fh *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.Re
 // answered while there are pages of another.
 func (fh *fileHandle) checkGeneration(ctx context.Context) syscall.Errno {
 	n := fh.n
-	gen := fh.h.Generation()
+	gen, epoch := fh.h.Generation(), fh.h.File().Epoch()
 	fh.mu.Lock()
 	n.mu.Lock()
 	moved := false
 	switch {
 	case fh.lost: // for good: the kernel repeats a failed readahead page by page
-	case n.writes != fh.writes || gen == "":
+	case n.writes != fh.writes || epoch != fh.epoch || gen == "":
 		// Changed through this mount: the kernel has changed its pages too.
-		fh.gen, fh.writes, fh.kept = gen, n.writes, false
+		// Or copied by it, to a new name or with new attributes.
+		fh.gen, fh.writes, fh.epoch, fh.kept = gen, n.writes, epoch, false
+		if n.pages != "" {
+			n.pages, n.epoch = gen, epoch
+		}
 	case n.pages != "" && n.pages != gen && n.pages != fh.gen:
 		fh.lost = true // another handle was opened on a newer generation
 	case gen != fh.gen && fh.kept:
@@ -88,7 +93,11 @@ func (fh *fileHandle) checkGeneration(ctx context.Context) syscall.Errno {
 		// The object had been replaced before this handle read anything, and
 		// the handle has gone over to the new one.
 		moved = true
-		fh.gen, n.pages = gen, gen
+		attr := fh.h.Attr()
+		fh.gen, n.pages, n.pinned = gen, gen, &attr
+		if n.frozen != nil {
+			n.frozen = n.pinned
+		}
 	}
 	told, lost := n.told, fh.lost
 	n.mu.Unlock()

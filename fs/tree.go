@@ -171,6 +171,13 @@ func (t *tree) remove(d *dirNode, name string) {
 	t.markGoneLocked(childOf(d, name))
 }
 
+// leave records that n is not found by its name any more.
+func (t *tree) leave(n *node) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n.gone = true
+}
+
 func (t *tree) markGoneLocked(b based) {
 	if b == nil {
 		return

@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"cmd/rgwfs-demo":            {"s3backend", "s3backend/s3test/embedded"},
 	"cmd/rgwfs/e2e":             {},
 	"fs":                        {"cache", "s3backend"},
+	"fs/fstest":                 {"fs", "cache", "s3backend"},
 	"cache":                     {"s3backend"},
 	"s3backend":                 {},
 	"s3backend/s3test":          {"s3backend", "s3backend/s3test/embedded"},
@@ -34,7 +35,7 @@ var mayImport = map[string][]string{
 }
 
 // Tests may import these as well.
-var testsMayImport = []string{"s3backend", "s3backend/s3test", "s3backend/s3test/embedded"}
+var testsMayImport = []string{"s3backend", "s3backend/s3test", "s3backend/s3test/embedded", "fs/fstest"}
 
 // Modules that belong to one part of the tree: its directory and those below.
 var onlyIn = map[string]string{
