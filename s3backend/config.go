@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -37,6 +39,11 @@ type Config struct {
 	// CAFile is a PEM file of certificates to trust beside the system's and
 	// those of AWS_CA_BUNDLE (or the profile's ca_bundle).
 	CAFile string
+
+	// ACL is the canned ACL of everything that is stored here (x-amz-acl), ""
+	// the server's default, private. It goes with a copy too, as copies don't
+	// take their source's ACL with them.
+	ACL string
 
 	// DialTimeout bounds the TCP connect and, again, the TLS handshake.
 	DialTimeout time.Duration
@@ -102,6 +109,9 @@ func (c *Config) Validate() error {
 	}
 	if _, err := parseEndpoint(c.Endpoint); err != nil {
 		return err
+	}
+	if c.ACL != "" && !slices.Contains(CannedACLs(), c.ACL) {
+		return fmt.Errorf("no canned ACL %q: one of %s", c.ACL, strings.Join(CannedACLs(), ", "))
 	}
 	if c.NoSignRequest && (c.Profile != "" || c.AccessKey != "") {
 		return errors.New("no-sign-request sends no credentials: drop it, or drop the profile")

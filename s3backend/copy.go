@@ -26,6 +26,7 @@ func (b *bucket) Copy(ctx context.Context, req CopyRequest) (Object, error) {
 		CopySource:        aws.String(b.copySource(req.SourceBucket, req.SourceKey)),
 		CopySourceIfMatch: optional(req.SourceIfMatch),
 		MetadataDirective: types.MetadataDirectiveCopy,
+		ACL:               types.ObjectCannedACL(b.c.cfg.ACL),
 	}
 	if req.Replace != nil {
 		if err := b.checkAttributes(op, req.Key, req.Replace); err != nil {
@@ -130,19 +131,5 @@ func (b *bucket) copySource(bucket, key string) string {
 	if bucket == "" {
 		bucket = b.name
 	}
-	const hex = "0123456789ABCDEF"
-	var s strings.Builder
-	s.WriteString(bucket)
-	s.WriteByte('/')
-	for i := 0; i < len(key); i++ {
-		c := key[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.~/", c) >= 0 {
-			s.WriteByte(c)
-			continue
-		}
-		s.WriteByte('%')
-		s.WriteByte(hex[c>>4])
-		s.WriteByte(hex[c&15])
-	}
-	return s.String()
+	return bucket + "/" + escapeKey(key)
 }

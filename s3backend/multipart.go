@@ -22,6 +22,7 @@ func (b *bucket) CreateMultipart(ctx context.Context, req CreateMultipartRequest
 		_, err := b.c.s3.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
 			Bucket: &b.name, Key: &req.Key, Metadata: req.Metadata,
 			ContentType: optional(req.ContentType), StorageClass: types.StorageClass(req.StorageClass),
+			ACL: types.ObjectCannedACL(b.c.cfg.ACL),
 			// Servers differ in the name of this document, as of Complete's.
 		}, decode(&s3.CreateMultipartUploadOutput{}, func(data []byte) error {
 			return walk(data, "", textOf("UploadId", &id))

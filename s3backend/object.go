@@ -67,6 +67,7 @@ func (b *bucket) Put(ctx context.Context, req PutRequest) (Object, error) {
 		ContentType: optional(req.ContentType), StorageClass: types.StorageClass(req.StorageClass),
 		// Unquoted: RGW 16 and 18 compare the quotes too, and never match.
 		IfMatch: optional(req.IfMatch),
+		ACL:     types.ObjectCannedACL(b.c.cfg.ACL),
 	}
 	if req.IfNoneMatch {
 		in.IfNoneMatch = aws.String("*")
