@@ -27,6 +27,9 @@ type Config struct {
 	// PartSize is the size in bytes of the first parts of a multipart upload;
 	// later ones are larger, so that 10,000 parts reach 5 TiB.
 	PartSize int64
+	// MinPartSize is the smallest part in bytes that the server takes, the last
+	// one apart.
+	MinPartSize int64
 	// Dir is where data waits that memory can't hold: writes out of order, and
 	// parts when the budget is used up. Its files are unlinked as soon as they
 	// are open, so that a crash leaves none.
@@ -52,6 +55,7 @@ func DefaultConfig() Config {
 		MetadataTTL: 60 * time.Second, // as the kernel's NFS client caches directories
 		NegativeTTL: 5 * time.Second,  // programs that wait for a file to appear poll every few seconds
 		MemoryLimit: defaultMemoryLimit(),
+		MinPartSize: s3backend.MinPartSize,
 		PartSize:    16 * mib, // a multiple of RGW's 4 MiB stripe; 16 of them fit the budget of a small node
 		Dir:         filepath.Join(os.TempDir(), fmt.Sprintf("rgwfs-%d", os.Getuid())),
 		Uploads:     16, // one beast thread each; more gains nothing on one gateway
@@ -82,8 +86,10 @@ func (c Config) Validate() error {
 		return errors.New("a TTL can't be negative; 0 turns the cache off")
 	case c.MemoryLimit < MinMemoryLimit:
 		return fmt.Errorf("memory limit of %d bytes is too small: give at least %d MiB", c.MemoryLimit, MinMemoryLimit/mib)
-	case c.PartSize < s3backend.MinPartSize || c.PartSize > MaxPartSize:
-		return fmt.Errorf("part size of %d bytes is out of range: S3 takes 5 MiB at least, and rgwfs %d MiB at most", c.PartSize, MaxPartSize/mib)
+	case c.MinPartSize < 1:
+		return errors.New("the smallest part can't be empty")
+	case c.PartSize < c.MinPartSize || c.PartSize > MaxPartSize:
+		return fmt.Errorf("part size of %d bytes is out of range: the server takes %d MiB at least, and rgwfs %d MiB at most", c.PartSize, c.MinPartSize/mib, MaxPartSize/mib)
 	case c.Dir == "":
 		return errors.New("no cache directory: name one for data that memory can't hold")
 	case c.Uploads < 1 || c.Fetches < 1:
