@@ -37,7 +37,13 @@ type mount struct {
 // the test fails if anything is left behind.
 func newMount(t *testing.T, s *server, flags ...string) *mount {
 	t.Helper()
-	m := &mount{t: t, s: s, dir: newMountpoint(t), cache: t.TempDir(), log: filepath.Join(t.TempDir(), "log"), ended: make(chan struct{})}
+	return newMountAt(t, s, newMountpoint(t), flags...)
+}
+
+// newMountAt is newMount on a directory of newMountpoint.
+func newMountAt(t *testing.T, s *server, dir string, flags ...string) *mount {
+	t.Helper()
+	m := &mount{t: t, s: s, dir: dir, cache: t.TempDir(), log: filepath.Join(t.TempDir(), "log"), ended: make(chan struct{})}
 	args := append([]string{"mount", "--foreground", "--cache-dir", m.cache, "--log-file", m.log}, flags...)
 	m.cmd = rgwfs(s, append(args, s.source, m.dir)...)
 	var stderr bytes.Buffer
