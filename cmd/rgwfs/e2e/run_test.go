@@ -68,7 +68,8 @@ func run(t *testing.T, dir, name string, args ...string) string {
 }
 
 // within runs f, which uses the mount, and fails the test if it takes longer
-// than bound. What hangs then ends with the mount's process.
+// than bound. What hangs then ends with the mount's process. A t.Fatal in f
+// ends f alone.
 func (m *mount) within(bound time.Duration, what string, f func()) {
 	m.t.Helper()
 	done := make(chan struct{})
