@@ -444,6 +444,44 @@ func TestCloseReportsWhatCouldNotBeCommitted(t *testing.T) {
 	h.Release()
 }
 
+// TestRenameDirectoryKeepsWhatIsKnown: after a rename, modes and times show as
+// before, and without a request.
+func TestRenameDirectoryKeepsWhatIsKnown(t *testing.T) {
+	f, _ := newFixture(t)
+	md := map[string]string{"mode": "33152", "mtime": "5.000000000"}
+	f.mkdir("", "old")
+	if _, err := f.Mkdir(f.ctx, "old/", "sub", map[string]string{"mode": "16832"}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := f.Create(f.ctx, "old/", "a", md, OpenFlags{Write: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.File().SetMetadata(f.ctx, func(m map[string]string) { maps.Copy(m, md) }); err != nil {
+		t.Fatal(err)
+	}
+	f.flush(h)
+	h.Release()
+	if err := f.Rename(f.ctx, "", "old", "", "new", false); err != nil {
+		t.Fatal(err)
+	}
+	f.mem.ResetRequests()
+	if n := len(f.names("new/")); n != 2 {
+		t.Errorf("%d names", n)
+	}
+	a, err := f.Stat(f.ctx, "new/a")
+	if err != nil || a.Metadata["mtime"] != "5.000000000" || a.Metadata["mode"] != "33152" {
+		t.Errorf("file: %v, %v", a.Metadata, err)
+	}
+	a, err = f.Stat(f.ctx, "new/sub/")
+	if err != nil || a.Metadata["mode"] != "16832" {
+		t.Errorf("directory: %v, %v", a.Metadata, err)
+	}
+	if n := f.mem.Requests()[s3test.OpHead]; n != 0 {
+		t.Errorf("%d HEADs", n)
+	}
+}
+
 // TestCopyInParts renames an object that is too large for one copy, on a
 // gateway that can copy its parts and on one that can't.
 func TestCopyInParts(t *testing.T) {

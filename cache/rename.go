@@ -195,9 +195,13 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	if err != nil {
 		return errors.Join(err, b.deleteAll(ctx, slices.Collect(maps.Keys(copies))))
 	}
+	known := b.knownBelow(objs, oldDir, newDir, copies)
 	b.moveBelow(oldDir, newDir, copies)
 	b.meta.forget(oldDir)
 	b.meta.forget(newDir)
+	for _, a := range known {
+		b.meta.changed(a)
+	}
 	b.meta.changed(dir)
 	err = b.deleteAll(ctx, keys)
 	b.meta.forget(oldDir) // a lookup may have learned a source again meanwhile
@@ -206,6 +210,23 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	}
 	b.meta.removedDir(oldDir)
 	return nil
+}
+
+// knownBelow returns what is known of the sources, as their copies have it: a
+// rename must not make modes and times unknown.
+func (b *Bucket) knownBelow(objs []s3backend.Object, oldDir, newDir string, copies map[string]s3backend.Object) []Attr {
+	var known []Attr
+	for _, o := range objs {
+		a, _ := b.meta.cached(o.Key)
+		if o.Key == oldDir || a.Metadata == nil || a.ETag != o.ETag {
+			continue
+		}
+		a.Key = newDir + strings.TrimPrefix(o.Key, oldDir)
+		obj := copies[a.Key]
+		a.ETag, a.ModTime, a.TTL = obj.ETag, obj.LastModified, b.c.cfg.MetadataTTL
+		known = append(known, a)
+	}
+	return known
 }
 
 // renamedMarker describes the marker of a directory that was renamed. It makes
