@@ -17,7 +17,7 @@ type command struct {
 
 // commands lists every command, in the order that help shows them.
 func commands() []command {
-	return []command{
+	list := []command{
 		{"mount", mountSynopsis, "mount a bucket, a prefix of one, or all your buckets", mountCommand},
 		{"version", "rgwfs version", "print the version", func(_ context.Context, inv *invocation, args []string) error {
 			return versionCommand(inv, args)
@@ -26,6 +26,10 @@ func commands() []command {
 			return helpCommand(inv, args)
 		}},
 	}
+	for _, spec := range toolSpecs() {
+		list = append(list, command{spec.name, spec.synopsis, spec.summary, spec.start})
+	}
+	return list
 }
 
 func commandNames() []string {

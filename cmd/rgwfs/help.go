@@ -23,6 +23,9 @@ func helpCommand(inv *invocation, args []string) error {
 		if c.name == "mount" {
 			return mountHelp(inv.stdout)
 		}
+		if spec, ok := toolNamed(c.name); ok {
+			return spec.help(inv.stdout)
+		}
 		_, err := fmt.Fprintf(inv.stdout, "%s: %s\n\nusage: %s\n", c.name, c.summary, c.synopsis)
 		return err
 	}
@@ -37,7 +40,7 @@ func overview(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("rgwfs makes buckets of a Ceph RADOS Gateway into directories.\n\n")
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "  %-40s %s\n", c.synopsis, c.summary)
+		fmt.Fprintf(&b, "  rgwfs %-10s %s\n", c.name, c.summary)
 	}
 	b.WriteString(`
 Mount a bucket, use it, unmount it:
@@ -47,7 +50,7 @@ Mount a bucket, use it, unmount it:
   ls -l ~/bucket
   fusermount3 -u ~/bucket
 
-` + "`rgwfs help mount` explains the flags.\n")
+` + "`rgwfs help mount` explains its flags, and so on for each command.\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

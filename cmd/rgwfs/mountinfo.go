@@ -12,6 +12,7 @@ type mountEntry struct {
 	point  string
 	fsType string
 	source string
+	root   string // which directory of the filesystem is mounted: "/" but for bind mounts
 }
 
 // readMountinfo parses a mountinfo file; lines it can't understand are skipped.
@@ -25,7 +26,7 @@ func readMountinfo(r io.Reader) ([]mountEntry, error) {
 		if !ok || len(fields) < 5 || len(more) < 2 {
 			continue
 		}
-		entries = append(entries, mountEntry{unescapeOctal(fields[4]), more[0], unescapeOctal(more[1])})
+		entries = append(entries, mountEntry{unescapeOctal(fields[4]), more[0], unescapeOctal(more[1]), unescapeOctal(fields[3])})
 	}
 	return entries, scanner.Err()
 }

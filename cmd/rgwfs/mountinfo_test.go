@@ -18,9 +18,9 @@ garbage
 		t.Fatal(err)
 	}
 	want := []mountEntry{
-		{"/", "overlay", "overlay"},
-		{"/mnt/with blank", "ext3", "/dev/root\tx"},
-		{"/mnt/b", "fuse.rgwfs", "s3://data"},
+		{"/", "overlay", "overlay", "/"},
+		{"/mnt/with blank", "ext3", "/dev/root\tx", "/mnt1"},
+		{"/mnt/b", "fuse.rgwfs", "s3://data", "/"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -58,14 +58,7 @@ func newSettings() (*settings, []flagGroup) {
 		return flagGroup{title, set}
 	}
 	return s, []flagGroup{
-		group("Server", func(f *pflag.FlagSet) {
-			f.StringVar(&s.backend.Endpoint, "endpoint", s.backend.Endpoint, "`URL` of the server, such as https://rgw.example.org; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or endpoint_url of the profile")
-			f.StringVar(&s.backend.Region, "region", s.backend.Region, "`NAME` that requests are signed for; RGW takes any")
-			f.BoolVar(&s.backend.VirtualHost, "virtual-host", s.backend.VirtualHost, "address buckets as BUCKET.HOST instead of HOST/BUCKET")
-			f.StringVar(&s.backend.Profile, "profile", s.backend.Profile, "`NAME` of a profile in ~/.aws (default AWS_PROFILE, else \"default\")")
-			f.BoolVar(&s.backend.NoSignRequest, "no-sign-request", s.backend.NoSignRequest, "send no credentials: for public buckets")
-			f.StringVar(&s.backend.CAFile, "ca-file", s.backend.CAFile, "PEM `FILE` of certificates to trust, beside the system's and AWS_CA_BUNDLE's")
-		}),
+		group("Server", func(f *pflag.FlagSet) { serverFlags(f, &s.backend) }),
 		group("Mount", func(f *pflag.FlagSet) {
 			f.BoolVarP(&s.foreground, "foreground", "f", s.foreground, "stay in the foreground and log to stderr; READY is told to systemd (Type=notify)")
 			f.BoolVar(&s.fs.ReadOnly, "read-only", s.fs.ReadOnly, "refuse everything that writes; -o ro is the same")
@@ -169,13 +162,13 @@ func flagError(flags *pflag.FlagSet, err error) error {
 		name := unknown.GetSpecifiedName()
 		if len(name) > 1 {
 			if suggestion := nearest(name, longNames(flags)); suggestion != "" {
-				return usageError("mount", "no flag --%s; did you mean --%s?", name, suggestion)
+				return usageError(flags.Name(), "no flag --%s; did you mean --%s?", name, suggestion)
 			}
-			return usageError("mount", "no flag --%s", name)
+			return usageError(flags.Name(), "no flag --%s", name)
 		}
-		return usageError("mount", "no flag -%s", name)
+		return usageError(flags.Name(), "no flag -%s", name)
 	}
-	return usageError("mount", "%v", err)
+	return usageError(flags.Name(), "%v", err)
 }
 
 // variable returns the environment variable of a flag.
@@ -192,7 +185,7 @@ func applyEnvironment(inv *invocation, flags *pflag.FlagSet, given map[string]bo
 			continue
 		}
 		if err := flags.Set(name, value); err != nil {
-			return usageError("mount", "%s in the environment: %v", variable(name), errors.Unwrap(err))
+			return usageError(flags.Name(), "%s in the environment: %v", variable(name), errors.Unwrap(err))
 		}
 		given[name] = true
 	}
