@@ -198,7 +198,7 @@ func (d *dirNode) Create(ctx context.Context, name string, flags, mode uint32, o
 	}
 	n.noteWrite()
 	m.entryOut(a, n.typ, out)
-	fh, fuseFlags := n.newHandle(h, of)
+	fh, fuseFlags := n.newHandle(ctx, h, of, true)
 	return &n.Inode, fh, fuseFlags, 0
 }
 

@@ -270,7 +270,7 @@ func (n *fileNode) open(ctx context.Context, key Key, of cache.OpenFlags) (gofs.
 		n.retype()
 		return nil, 0, syscall.ESTALE
 	}
-	fh, flags := n.newHandle(h, of)
+	fh, flags := n.newHandle(ctx, h, of, of.Truncate)
 	return fh, flags, 0
 }
 

@@ -24,6 +24,8 @@ type fileHandle struct {
 	kept   bool   // the kernel may hold pages of gen from before; guarded by mu
 	lost   bool   // its pages are those of another generation: reads fail; guarded by mu
 
+	users     users
+	fresh     bool        // made or truncated by its open
 	unflushed atomic.Bool // written since the last Flush began
 	released  atomic.Bool
 }
@@ -31,8 +33,11 @@ type fileHandle struct {
 // newHandle makes the kernel's handle of h and tells what it may keep: pages
 // of an earlier open only if they are of the generation that this handle is
 // going to read. The reference that the caller has of n passes to the handle.
-func (n *fileNode) newHandle(h *cache.Handle, of cache.OpenFlags) (*fileHandle, uint32) {
-	fh := &fileHandle{n: n, h: h}
+func (n *fileNode) newHandle(ctx context.Context, h *cache.Handle, of cache.OpenFlags, fresh bool) (*fileHandle, uint32) {
+	fh := &fileHandle{n: n, h: h, fresh: fresh}
+	if of.Write {
+		fh.users.note(ctx)
+	}
 	var flags uint32
 	if !of.Write {
 		flags |= fuse.FOPEN_NOFLUSH // nothing to commit: close(2) needs no request
@@ -121,6 +126,7 @@ func (fh *fileHandle) checkGeneration(ctx context.Context) syscall.Errno {
 
 // Write implements write(2), and writeback of mapped pages.
 func (fh *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
+	fh.users.note(ctx)
 	fh.unflushed.Store(true)
 	fh.n.noteWrite()
 	n, err := fh.h.WriteAt(context.WithoutCancel(ctx), data, off)
@@ -130,8 +136,15 @@ func (fh *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32
 	return uint32(n), 0
 }
 
-// Flush implements close(2): its error is the upload's.
+// Flush implements close(2): its error is the upload's. What is not the end of
+// the file for anybody who uses it commits nothing: a child that starts another
+// program, and a redirection that has not written yet. Somebody's end of the
+// file comes later, at the latest the handle's Release.
 func (fh *fileHandle) Flush(ctx context.Context) syscall.Errno {
+	untouched := fh.fresh && !fh.unflushed.Load()
+	if fh.users.strange(ctx) || untouched && holds(ctx, fh.n.StableAttr().Ino) {
+		return 0
+	}
 	fh.unflushed.Store(false)
 	if err := fh.h.Flush(context.WithoutCancel(ctx)); err != nil {
 		fh.unflushed.Store(true)
@@ -155,8 +168,9 @@ func (fh *fileHandle) Release(context.Context) syscall.Errno {
 		return 0
 	}
 	m := fh.n.vol.m
-	// Pages that were mapped and changed after close(2) are written now.
-	if fh.unflushed.Load() && !fh.h.File().Unlinked() {
+	// Pages that were mapped and changed after close(2) are written now, and
+	// what was left to an end that has not come.
+	if (fh.unflushed.Load() || fh.fresh) && !fh.h.File().Unlinked() {
 		if err := fh.h.Flush(context.Background()); err != nil {
 			m.log.Error("the last changes of a file could not be stored; it was changed through mmap after it was closed, or its close failed too",
 				slog.String("key", fh.key().String()), slog.String("error", err.Error()))
