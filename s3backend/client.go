@@ -27,6 +27,7 @@ type Client struct {
 	pool     *http.Transport
 	counters *counters
 	log      *slog.Logger
+	ring     *keyring
 }
 
 var _ Service = (*Client)(nil)
@@ -85,10 +86,12 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		DisableS3ExpressSessionAuth: aws.Bool(true),
 		APIOptions: []func(*middleware.Stack) error{
 			smithyhttp.AddHeaderValue("User-Agent", userAgent(cfg.Version)),
+			addSSE,
 		},
 	}
 	c.s3 = s3.New(c.options)
-	return c, nil
+	c.ring, err = newKeyring(&cfg)
+	return c, err
 }
 
 func userAgent(version string) string {
@@ -121,7 +124,7 @@ func (c *Client) Endpoint() string { return c.cfg.Endpoint }
 
 // Bucket returns the Store of a bucket. It makes no request. A bucket of
 // another tenant is "tenant:bucket" (path-style only).
-func (c *Client) Bucket(name string) Store { return &bucket{c: c, name: name} }
+func (c *Client) Bucket(name string) Store { return &encrypted{&bucket{c: c, name: name}, c.ring} }
 
 // bucket is a Store on RGW.
 type bucket struct {

@@ -45,6 +45,17 @@ type Config struct {
 	// take their source's ACL with them.
 	ACL string
 
+	// SSEKeys are the keys of SSE-C: the first encrypts what is written, all
+	// decrypt what is read. Only with https.
+	SSEKeys []Key
+	// SSE has the server encrypt what is written, by keys of its own. It
+	// excludes SSEKeys.
+	SSE Encryption
+	// SSEHeaderAlso sends x-amz-server-side-encryption beside the SSE-C headers
+	// of writes, for bucket policies that ask for it. RGW 18 and 20 refuse it.
+	// Without, it is tried where a write is denied.
+	SSEHeaderAlso bool
+
 	// DialTimeout bounds the TCP connect and, again, the TLS handshake.
 	DialTimeout time.Duration
 	// StallTimeout ends an attempt that makes no progress in either direction.
@@ -115,6 +126,9 @@ func (c *Config) Validate() error {
 	}
 	if c.NoSignRequest && (c.Profile != "" || c.AccessKey != "") {
 		return errors.New("no-sign-request sends no credentials: drop it, or drop the profile")
+	}
+	if err := c.checkEncryption(); err != nil {
+		return err
 	}
 	if c.AccessKey == "" && (c.SecretKey != "" || c.SessionToken != "") {
 		return errors.New("a secret key without an access key: set both")

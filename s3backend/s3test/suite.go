@@ -23,6 +23,8 @@ type Option func(*options)
 type options struct {
 	cannot map[string]string
 	other  func(t *testing.T) s3backend.Store
+	// copiesHaveOwnETags: see CopiesHaveOwnETags.
+	copiesHaveOwnETags bool
 }
 
 // Cannot says that the server can't pass the subtest of that name, such as
@@ -36,6 +38,11 @@ func Cannot(subtest, reason string) Option {
 // between buckets, which are skipped without it.
 func OtherBucket(open func(t *testing.T) s3backend.Store) Option {
 	return func(o *options) { o.other = open }
+}
+
+// CopiesHaveOwnETags says that the ETag of a copy need not be its source's.
+func CopiesHaveOwnETags() Option {
+	return func(o *options) { o.copiesHaveOwnETags = true }
 }
 
 // obligation is one subtest of Suite.
