@@ -25,6 +25,14 @@ type Attr struct {
 // IsDir reports whether the key is that of a directory.
 func (a Attr) IsDir() bool { return isDirKey(a.Key) }
 
+// MaybeSymlink reports whether a, whose metadata is not known, may be a
+// symbolic link that rgwfs made. Listings carry no metadata, but they do carry
+// ETags: Symlink makes its objects by a multipart upload of one part, which
+// shows in the ETag, and nobody else has a reason to for so few bytes.
+func (a Attr) MaybeSymlink() bool {
+	return a.Metadata == nil && a.Size > 0 && a.Size <= maxSymlink && strings.HasSuffix(a.ETag, "-1")
+}
+
 // FormatTime formats t as s3fs does in its mtime, ctime and atime metadata:
 // seconds of the epoch, a point, and nine digits of nanoseconds.
 func FormatTime(t time.Time) string {

@@ -428,6 +428,18 @@ func TestSymlink(t *testing.T) {
 	}
 	_, err := f.Symlink(f.ctx, "", "l", "again", nil)
 	wantKind(t, err, s3backend.KindExist)
+	if ups, err := f.mem.ListMultiparts(f.ctx, ""); err != nil || len(ups) != 0 {
+		t.Errorf("unfinished uploads: %v, %v", ups, err)
+	}
+	// A listing tells it from a file.
+	f.put("file", []byte("some/where"))
+	f.meta.forget("")
+	for name, want := range map[string]bool{"l": true, "file": false} {
+		f.names("")
+		if a, err := f.Lookup(f.ctx, "", name); err != nil || a.MaybeSymlink() != want {
+			t.Errorf("%s: may be a symlink: %v, %v", name, a.MaybeSymlink(), err)
+		}
+	}
 }
 
 func TestCloseReportsWhatCouldNotBeCommitted(t *testing.T) {

@@ -60,6 +60,11 @@ func (d *dirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 	if err != nil {
 		return nil, d.vol.m.fail("lookup", Key{dir.s + name}, err)
 	}
+	if a.MaybeSymlink() {
+		if a, err = d.vol.bucket.Stat(pctx, dir.s+name); err != nil {
+			return nil, d.vol.m.fail("lookup", Key{dir.s + name}, err)
+		}
+	}
 	in := d.entry(ctx, name, a, out)
 	if a.IsDir() && a.Metadata == nil {
 		// Whether there is a marker, with an owner and a mode, is not known

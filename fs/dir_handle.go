@@ -71,12 +71,16 @@ func (h *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 	}
 	h.last, h.off = e, next+firstOff
 	typ := h.d.entryType(e.Name, e.Attr)
-	return &fuse.DirEntry{Name: e.Name, Mode: typ, Ino: t.peek(h.d, e.Name, typ), Off: h.off}, 0
+	entry := &fuse.DirEntry{Name: e.Name, Mode: typ, Ino: t.peek(h.d, e.Name, typ), Off: h.off}
+	if typ == syscall.S_IFREG && e.Attr.MaybeSymlink() {
+		entry.Mode = 0 // DT_UNKNOWN: who wants to know the type asks for it
+	}
+	return entry, 0
 }
 
 // Lookup answers READDIRPLUS from the page that was just listed.
 func (h *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	if name != h.last.Name {
+	if name != h.last.Name || h.last.Attr.MaybeSymlink() {
 		// A listing that was interrupted is repeated by go-fuse from its own
 		// memory.
 		return h.d.Lookup(ctx, name, out)

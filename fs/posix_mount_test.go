@@ -114,6 +114,37 @@ func TestSymlinkListed(t *testing.T) {
 	}
 }
 
+// TestOwnSymlinksAreListed: on a fresh mount a listing knows the links that
+// rgwfs made, so that rsync and tar copy them as such.
+func TestOwnSymlinksAreListed(t *testing.T) {
+	mem := s3test.NewMem("bucket")
+	m := fstest.Mount(t, mem, fstest.Options{})
+	check(t, os.Mkdir(m.Path("d"), 0o755))
+	check(t, os.Symlink("target", m.Path("d/link")))
+	check(t, os.Rename(m.Path("d"), m.Path("e")))
+	check(t, os.WriteFile(m.Path("e/file"), []byte("contents"), 0o644))
+	m.Unmount()
+	m = fstest.Mount(t, mem, fstest.Options{})
+	mem.ResetRequests()
+	entries, err := os.ReadDir(m.Path("e"))
+	check(t, err)
+	for _, e := range entries {
+		fi, err := e.Info()
+		check(t, err)
+		want := os.FileMode(0)
+		if e.Name() == "link" {
+			want = os.ModeSymlink
+		}
+		if fi.Mode().Type() != want || e.Type() != want {
+			t.Errorf("%s: %v, %v, want %v", e.Name(), fi.Mode(), e.Type(), want)
+		}
+	}
+	// One for "e", which is no file, one for the marker "e/", one for the link.
+	if n := mem.Requests()[s3test.OpHead]; n > 3 {
+		t.Errorf("%d HEADs, want 3: %v", n, mem.Log())
+	}
+}
+
 // TestSmallFilesCostOneGet reads files after a listing.
 func TestSmallFilesCostOneGet(t *testing.T) {
 	mem := s3test.NewMem("bucket")
