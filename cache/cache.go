@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -46,7 +45,8 @@ func New(cfg Config) (*Cache, error) {
 
 // Bucket returns the face of a bucket.
 func (c *Cache) Bucket(store s3backend.Store) *Bucket {
-	b := &Bucket{c: c, store: store, files: make(map[string]*File), dirty: make(map[*File]struct{}), orphans: make(map[string][]*File)}
+	left := &abandonedStore{Store: store, log: c.cfg.Logger, left: make(map[string]string)}
+	b := &Bucket{c: c, store: left, abandoned: left, files: make(map[string]*File), dirty: make(map[*File]struct{}), orphans: make(map[string][]*File)}
 	b.tree.init()
 	b.meta = newMeta(store, metaConfig{MetadataTTL: c.cfg.MetadataTTL, NegativeTTL: c.cfg.NegativeTTL,
 		MaxBytes: c.cfg.MemoryLimit / metadataShare, Now: c.now, Logger: c.cfg.Logger}, b)
@@ -58,8 +58,6 @@ func (c *Cache) Close() error {
 	c.mem.close()
 	return nil
 }
-
-func (c *Cache) newStagingFile() (*os.File, error) { return newStagingFile(c.cfg.Dir) }
 
 // newCursor returns what watches the reads of one handle.
 func (c *Cache) newCursor() *cursor { return &cursor{limit: min(maxWindow, c.mem.limit[forReads]/4)} }

@@ -34,6 +34,8 @@ type Config struct {
 	// parts when the budget is used up. Its files are unlinked as soon as they
 	// are open, so that a crash leaves none.
 	Dir string
+	// EncryptStaging encrypts those files, with keys that are in memory only.
+	EncryptStaging bool
 	// Uploads and Fetches are how many part uploads and how many ranged GETs
 	// of the prefetcher run at once, over all files.
 	Uploads, Fetches int

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"maps"
-	"os"
 
 	"rgwfs/s3backend"
 )
@@ -150,7 +149,7 @@ func (f *File) committed(ctx context.Context, obj s3backend.Object, want s3backe
 }
 
 // copyData writes the bytes of d to an empty file.
-func copyData(file *os.File, d *data) error {
+func copyData(file stagingFile, d *data) error {
 	_, err := io.Copy(&offsetWriter{f: file}, d.reader())
 	return err
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"io"
-	"os"
 
 	"rgwfs/s3backend"
 )
@@ -20,8 +19,8 @@ func partSize(base int64, n int) int64 {
 // changed in place until it is frozen by its upload.
 type data struct {
 	mem  *memory
-	bufs []*buffer // each full but the last
-	file *os.File  // instead of bufs, once spilled
+	bufs []*buffer   // each full but the last
+	file stagingFile // instead of bufs, once spilled
 	size int64
 }
 
@@ -87,7 +86,7 @@ func (d *data) grow(n int) bool {
 }
 
 // spill moves the bytes to a file, which data owns from now on.
-func (d *data) spill(f *os.File) error {
+func (d *data) spill(f stagingFile) error {
 	if _, err := io.Copy(io.NewOffsetWriter(f, 0), d.reader()); err != nil {
 		return localError("spill", err)
 	}

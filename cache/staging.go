@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -58,7 +59,7 @@ func localError(op string, err error) error {
 // nothing was. Its methods are called with the File's ioMu held, for reading
 // where said.
 type staged struct {
-	file    *os.File
+	file    stagingFile
 	size    int64
 	baseLen int64 // the base shows in [0, baseLen) minus present
 	resized bool  // size is not the base's
@@ -170,8 +171,8 @@ func (s *staged) fill(ctx context.Context, base *reader, sp span) error {
 // extend makes the file as long as size, so that a body read from it has its
 // trailing holes.
 func (s *staged) extend() error {
-	st, err := s.file.Stat()
-	if err == nil && st.Size() < s.size {
+	size, err := s.file.Size()
+	if err == nil && size < s.size {
 		err = s.file.Truncate(s.size)
 	}
 	return localError("extend", err)
@@ -196,7 +197,7 @@ func (s *staged) free() { s.file.Close() } // has no name: nothing can be lost b
 
 // offsetWriter writes to a file from off on, with errors that have a Kind.
 type offsetWriter struct {
-	f   *os.File
+	f   io.WriterAt
 	off int64
 }
 

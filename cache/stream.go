@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -42,7 +41,7 @@ type stream struct {
 	mem      *memory
 	uploads  *semaphore.Weighted
 	partBase int64
-	newFile  func() (*os.File, error)
+	newFile  func() (stagingFile, error)
 
 	key      string
 	attrs    s3backend.Attributes // those of the upload, once it has begun
@@ -274,19 +273,18 @@ func (s *stream) read(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// abort ends the uploads and frees everything. The error is that of the
-// server not taking the unfinished upload back.
-func (s *stream) abort(ctx context.Context) error {
+// abort ends the uploads and frees everything. If the server does not take the
+// unfinished upload back, abandonedStore sees to it.
+func (s *stream) abort(ctx context.Context) {
 	s.cancel()
 	s.wg.Wait()
 	for _, p := range s.parts {
 		p.data.free()
 	}
 	s.cur.data.free()
-	if s.uploadID == "" {
-		return nil
+	if s.uploadID != "" {
+		_ = s.up.AbortMultipart(ctx, s.key, s.uploadID)
 	}
-	return s.up.AbortMultipart(ctx, s.key, s.uploadID)
 }
 
 // free frees a stream whose finish has succeeded.
