@@ -19,6 +19,7 @@ type command struct {
 func commands() []command {
 	list := []command{
 		{"mount", mountSynopsis, "mount a bucket, a prefix of one, or all your buckets", mountCommand},
+		{"keygen", keygenSynopsis, "make a key for encryption by SSE-C", keygenCommand},
 		{"version", "rgwfs version", "print the version", func(_ context.Context, inv *invocation, args []string) error {
 			return versionCommand(inv, args)
 		}},

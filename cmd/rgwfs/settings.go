@@ -150,6 +150,7 @@ func (s *settings) derive(given map[string]bool) {
 	s.fs.FsName = s.source.String()
 	s.fs.NegativeTTL = s.cache.NegativeTTL
 	s.cache.ReadOnly = s.fs.ReadOnly
+	s.cache.EncryptStaging = len(s.backend.SSEKeys) > 0
 	s.backend.Version = version
 }
 

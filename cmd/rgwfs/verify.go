@@ -52,7 +52,7 @@ func verify(ctx context.Context, s *settings) error {
 		return clockError(ahead)
 	}
 	if err == nil {
-		return nil
+		return verifyEncryption(ctx, client, s)
 	}
 	explained := explain(s, err)
 	var answer *s3backend.Error
