@@ -11,7 +11,7 @@ import (
 func duSpec() toolSpec {
 	return toolSpec{
 		name: "du", synopsis: "rgwfs du [--depth N] PATH...", summary: "count and add up what is below, without a mount",
-		about: "Size, number of objects, path. One listing for 1000 objects; directories' own objects count as objects of 0 bytes.",
+		about: "Size, number of objects, path. One listing for 1000 objects; directories' own objects count too.",
 		least: 1, most: -1,
 		setup: func(t *tool) func(context.Context, []string) error {
 			depth := t.flags.IntP("depth", "d", 0, "also each directory down to this `LEVEL`")

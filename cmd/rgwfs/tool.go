@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/pflag"
@@ -29,7 +30,7 @@ type toolSpec struct {
 
 // toolSpecs lists them in the order that help shows them.
 func toolSpecs() []toolSpec {
-	return []toolSpec{lsSpec(), treeSpec(), duSpec(), infoSpec(), rmSpec(), urlSpec(), aclSpec(), bucketSpec(), versionsSpec(), restoreSpec()}
+	return []toolSpec{lsSpec(), treeSpec(), duSpec(), infoSpec(), cpSpec(), rmSpec(), urlSpec(), aclSpec(), bucketSpec(), versionsSpec(), restoreSpec()}
 }
 
 func toolNamed(name string) (toolSpec, bool) {
@@ -50,6 +51,7 @@ type tool struct {
 	backend s3backend.Config
 	json    bool
 	client  *s3backend.Client // nil until connect
+	printMu sync.Mutex        // one line at a time
 }
 
 func newTool(inv *invocation, spec toolSpec) (*tool, func(context.Context, []string) error) {
@@ -159,6 +161,8 @@ func (t *tool) explain(what location, err error) error {
 
 // emit prints a value as one line of JSON.
 func (t *tool) emit(v any) error {
+	t.printMu.Lock()
+	defer t.printMu.Unlock()
 	e := json.NewEncoder(t.inv.stdout)
 	e.SetEscapeHTML(false) // URLs have &
 	return e.Encode(v)
