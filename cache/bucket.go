@@ -26,12 +26,13 @@ type Notifier interface{ Changed(key string) }
 // Every method returns *s3backend.Error. What changes something runs to its end
 // once begun, whatever becomes of ctx; what only looks honours it.
 type Bucket struct {
-	c        *Cache
-	store    s3backend.Store
-	meta     *meta
-	notifier Notifier
-	tree     treeLock
-	lastFile atomic.Uint64
+	c         *Cache
+	store     s3backend.Store
+	abandoned *abandonedStore // store
+	meta      *meta
+	notifier  Notifier
+	tree      treeLock
+	lastFile  atomic.Uint64
 
 	mu      sync.Mutex         // taken before any File.mu, and after any ioMu
 	files   map[string]*File   // those with references, by key; guarded by mu
@@ -241,6 +242,7 @@ func (b *Bucket) Close() error {
 		f.discardLocked(context.Background(), err)
 		f.ioMu.Unlock()
 	}
+	b.abandoned.close(context.Background())
 	b.meta.close()
 	return err
 }
@@ -288,9 +290,7 @@ func (b *Bucket) lastRelease(f *File) {
 	switch {
 	case again:
 	case unlinked:
-		if err := f.dropDataLocked(ctx); err != nil {
-			b.c.cfg.Logger.Warn("an unfinished upload could not be aborted; its parts use space until a lifecycle rule removes them", "bucket", b.Name(), "key", f.Key(), "error", err)
-		}
+		f.dropDataLocked(ctx)
 		f.forgetChanges()
 	case dirty:
 		// Pages of a mapping can come after the close that committed the rest.

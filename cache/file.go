@@ -365,9 +365,7 @@ func (f *File) truncateLocked(ctx context.Context, size int64) error {
 		return nil
 	}
 	if size == 0 {
-		if err := f.dropDataLocked(ctx); err != nil {
-			f.b.c.cfg.Logger.Warn("an unfinished upload could not be aborted; its parts use space until a lifecycle rule removes them", "error", err)
-		}
+		f.dropDataLocked(ctx)
 		f.stream, f.gapErr = f.newStream(), nil
 		f.noteWrite(0)
 		return nil
@@ -462,16 +460,13 @@ func (f *File) freeCleanLocked() {
 	}
 }
 
-// dropDataLocked gives up everything that is not on the server. The error is
-// that of an upload which could not be aborted; the data is gone all the same.
-func (f *File) dropDataLocked(ctx context.Context) error {
-	var err error
+// dropDataLocked gives up everything that is not on the server.
+func (f *File) dropDataLocked(ctx context.Context) {
 	if f.stream != nil {
-		err = f.stream.abort(ctx)
+		f.stream.abort(ctx)
 		f.stream = nil
 	}
 	f.freeCleanLocked()
-	return err
 }
 
 // discardLocked gives up changes that could not be committed and that nobody
@@ -479,9 +474,7 @@ func (f *File) dropDataLocked(ctx context.Context) error {
 func (f *File) discardLocked(ctx context.Context, cause error) {
 	f.b.c.cfg.Logger.Error("changes are lost: they could not be stored, which close or fsync has reported; the object on the server is as it was before",
 		"bucket", f.b.Name(), "key", f.Key(), "error", cause)
-	if err := f.dropDataLocked(ctx); err != nil {
-		f.b.c.cfg.Logger.Warn("an unfinished upload could not be aborted; its parts use space until a lifecycle rule removes them", "bucket", f.b.Name(), "key", f.Key(), "error", err)
-	}
+	f.dropDataLocked(ctx)
 	f.forgetChanges()
 }
 

@@ -388,3 +388,28 @@ func TestModificationOfAReplacedBaseFails(t *testing.T) {
 		wantBytes(t, "object", f.object("a"), theirs)
 	}
 }
+
+// TestAbandonedUploadIsAbortedLater: an upload that could not be aborted while
+// the server was away is, once it takes writes again.
+func TestAbandonedUploadIsAbortedLater(t *testing.T) {
+	f, faulty := newFixture(t)
+	h := f.create("a")
+	f.write(h, noise(1, 3*testPart), 0)
+	for _, op := range []string{s3test.OpUploadPart, s3test.OpComplete, s3test.OpAbort} {
+		faulty.Add(s3test.Rule{Op: op, Do: []s3test.Effect{s3test.Fail(s3backend.KindUnavailable)}})
+	}
+	if h.Flush(f.ctx) == nil {
+		t.Fatal("close succeeded")
+	}
+	h.Release()
+	faulty.Clear()
+	if ups, err := f.mem.ListMultiparts(f.ctx, ""); err != nil || len(ups) != 1 {
+		t.Fatalf("unfinished uploads: %v, %v", ups, err)
+	}
+	h = f.create("b")
+	f.flush(h)
+	h.Release()
+	if ups, err := f.mem.ListMultiparts(f.ctx, ""); err != nil || len(ups) != 0 {
+		t.Errorf("unfinished uploads: %v, %v", ups, err)
+	}
+}
