@@ -100,6 +100,15 @@ func translate(ctx context.Context, info *callInfo, bucket, key string, err erro
 		e.Kind, e.Status, e.Err = KindCancelled, 0, context.Cause(ctx)
 		return e
 	}
+	var exchange *ExchangeError
+	if errors.As(err, &exchange) {
+		// Before anything was sent; what the server answered was not to this.
+		e.Kind, e.Status, e.RequestID, e.Err = KindUnavailable, 0, "", exchange
+		if exchange.Refused {
+			e.Kind = KindPermission
+		}
+		return e
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()

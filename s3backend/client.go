@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,6 +26,7 @@ type Client struct {
 	options  s3.Options
 	wire     *wire
 	pool     *http.Transport
+	signer   *signer
 	counters *counters
 	log      *slog.Logger
 	ring     *keyring
@@ -33,7 +35,8 @@ type Client struct {
 var _ Service = (*Client)(nil)
 
 // New returns a Client. It reads certificates and credentials, and fails if
-// there are none, but sends nothing to the endpoint.
+// there are none. It sends nothing to the endpoint, unless that is where the
+// credentials are to be had (a web identity).
 func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -46,18 +49,6 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	provider, err := credentials(ctx, &cfg)
-	if err != nil {
-		return nil, err
-	}
-	if !cfg.NoSignRequest {
-		cache := aws.NewCredentialsCache(provider)
-		if _, err := cache.Retrieve(ctx); err != nil {
-			return nil, err
-		}
-		provider = cache
-	}
-
 	c := &Client{cfg: cfg, counters: newCounters(), log: cfg.Logger}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -68,11 +59,18 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		base = cfg.WrapTransport(base)
 	}
 	c.wire = &wire{base: base, endpoint: endpoint, stall: cfg.StallTimeout, counters: c.counters}
+	provider, err := c.provider(ctx)
+	if err != nil {
+		c.pool.CloseIdleConnections() // to an STS
+		return nil, err
+	}
+	c.signer = newSigner(&c.cfg, endpoint, c.log)
 	c.options = s3.Options{
 		Region:             cfg.Region,
+		HTTPSignerV4:       c.signer,
 		Credentials:        provider,
 		HTTPClient:         c.wire,
-		EndpointResolverV2: staticEndpoint{endpoint, cfg.VirtualHost, cfg.Region},
+		EndpointResolverV2: staticEndpoint{endpoint, cfg.VirtualHost, cfg.Region, cfg.Tenant},
 		UsePathStyle:       !cfg.VirtualHost,
 		// The SDK's own checksums come as trailers or headers that RGW before 20
 		// refuses, stores into Content-Encoding, or ignores. Content-MD5 is
@@ -87,7 +85,14 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 		APIOptions: []func(*middleware.Stack) error{
 			smithyhttp.AddHeaderValue("User-Agent", userAgent(cfg.Version)),
 			addSSE,
+			func(stack *middleware.Stack) error { return stack.Finalize.Insert(c.signer, "Retry", middleware.After) },
 		},
+	}
+	if cfg.UnsignedPayload || cfg.Signature == SignatureV2 {
+		unsignedPayload(&c.options)
+	}
+	if cfg.RequesterPays {
+		c.options.APIOptions = append(c.options.APIOptions, smithyhttp.AddHeaderValue("X-Amz-Request-Payer", "requester"))
 	}
 	c.s3 = s3.New(c.options)
 	c.ring, err = newKeyring(&cfg)
@@ -122,8 +127,8 @@ func (c *Client) Stats() Stats { return c.counters.snapshot() }
 // Endpoint returns the endpoint as configured.
 func (c *Client) Endpoint() string { return c.cfg.Endpoint }
 
-// Bucket returns the Store of a bucket. It makes no request. A bucket of
-// another tenant is "tenant:bucket" (path-style only).
+// Bucket returns the Store of a bucket. It makes no request. A bucket of a
+// tenant other than Config.Tenant is "tenant:bucket" (path-style only).
 func (c *Client) Bucket(name string) Store { return &encrypted{&bucket{c: c, name: name}, c.ring} }
 
 // bucket is a Store on RGW.
@@ -169,6 +174,7 @@ type staticEndpoint struct {
 	url         *url.URL
 	virtualHost bool
 	region      string
+	tenant      string
 }
 
 func (s staticEndpoint) ResolveEndpoint(_ context.Context, p s3.EndpointParameters) (smithyendpoints.Endpoint, error) {
@@ -177,7 +183,7 @@ func (s staticEndpoint) ResolveEndpoint(_ context.Context, p s3.EndpointParamete
 		if s.virtualHost {
 			u.Host = *p.Bucket + "." + u.Host
 		} else {
-			u.Path += "/" + *p.Bucket
+			u.Path += "/" + qualified(s.tenant, *p.Bucket)
 		}
 	}
 	// S3 signs the path as it is sent; other services of AWS encode it twice.
@@ -189,6 +195,15 @@ func (s staticEndpoint) ResolveEndpoint(_ context.Context, p s3.EndpointParamete
 		{SchemeID: smithyauth.SchemeIDSigV4, SignerProperties: signer},
 	})
 	return smithyendpoints.Endpoint{URI: u, Properties: all}, nil
+}
+
+// qualified returns the name of a bucket as it goes over the wire: with its
+// tenant, if it is in another than that of the user.
+func qualified(tenant, bucket string) string {
+	if tenant == "" || strings.Contains(bucket, ":") {
+		return bucket
+	}
+	return tenant + ":" + bucket
 }
 
 // unsignedPayload leaves the body's SHA-256 out of the signature. The SDK does

@@ -35,6 +35,25 @@ type Config struct {
 	// RGW with LDAP takes a token as access key and ignores the signature. The
 	// access key is a Secret since such a token holds the user's password.
 	AccessKey, SecretKey, SessionToken Secret
+	// CredentialsFile holds keys in the form of the AWS tools, s3cmd, rclone or
+	// s3fs, and replaces the chain too. CredentialsSection names a section of it,
+	// CredentialsBucket the bucket whose line of an s3fs file to take.
+	CredentialsFile, CredentialsSection, CredentialsBucket string
+	// ExchangeToken fetches temporary keys for the credentials (GetSessionToken)
+	// and signs with these.
+	ExchangeToken bool
+
+	// Signature is how requests are signed, one of Signatures.
+	Signature string
+	// UnsignedPayload leaves the hash of the body out of every signature, not of
+	// those of writes only.
+	UnsignedPayload bool
+	// Tenant is that of the buckets, if it is another than the user's own.
+	// Path-style only.
+	Tenant string
+	// RequesterPays consents to pay for requests to buckets whose owner does not
+	// (x-amz-request-payer).
+	RequesterPays bool
 
 	// CAFile is a PEM file of certificates to trust beside the system's and
 	// those of AWS_CA_BUNDLE (or the profile's ca_bundle).
@@ -92,6 +111,8 @@ func DefaultConfig() Config {
 	return Config{
 		Region: "us-east-1", // the name that every S3 server accepts
 
+		Signature: SignatureAuto, // needs no knowledge of the server, and costs nothing on RGW
+
 		// Longer than a SYN and two retransmissions (1+2+4 s) need.
 		DialTimeout: 10 * time.Second,
 		// An RGW whose OSDs are peering pauses for 20 s and more and then goes
@@ -124,8 +145,20 @@ func (c *Config) Validate() error {
 	if c.ACL != "" && !slices.Contains(CannedACLs(), c.ACL) {
 		return fmt.Errorf("no canned ACL %q: one of %s", c.ACL, strings.Join(CannedACLs(), ", "))
 	}
-	if c.NoSignRequest && (c.Profile != "" || c.AccessKey != "") {
-		return errors.New("no-sign-request sends no credentials: drop it, or drop the profile")
+	if c.NoSignRequest && (c.Profile != "" || c.AccessKey != "" || c.CredentialsFile != "" || c.ExchangeToken) {
+		return errors.New("no-sign-request sends no credentials: drop it, or drop the profile, credentials-file and exchange-token")
+	}
+	if c.CredentialsSection != "" && c.CredentialsFile == "" {
+		return errors.New("a credentials-section without a credentials-file: give both, or a profile")
+	}
+	if !slices.Contains(Signatures(), c.Signature) {
+		return fmt.Errorf("no signature %q: one of %s", c.Signature, strings.Join(Signatures(), ", "))
+	}
+	if strings.ContainsAny(c.Tenant, ":/") {
+		return fmt.Errorf("tenant %q: a name without \":\" and \"/\"", c.Tenant)
+	}
+	if c.Tenant != "" && c.VirtualHost {
+		return errors.New("a bucket of a tenant has no name in DNS: drop virtual-host, or the tenant")
 	}
 	if err := c.checkEncryption(); err != nil {
 		return err

@@ -131,5 +131,5 @@ func (b *bucket) copySource(bucket, key string) string {
 	if bucket == "" {
 		bucket = b.name
 	}
-	return bucket + "/" + escapeKey(key)
+	return qualified(b.c.cfg.Tenant, bucket) + "/" + escapeKey(key)
 }

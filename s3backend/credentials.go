@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 )
 
@@ -22,11 +23,20 @@ func (e *CredentialsError) Error() string { return "no credentials: " + e.Err.Er
 
 func (e *CredentialsError) Unwrap() error { return e.Err }
 
-// credentials returns the source of credentials that cfg asks for: none, those
-// in cfg, else the SDK's chain. The chain is extended by access keys with an
+// UnusableError says that there are credentials, but they can't be used as they
+// are; its text names the mend.
+type UnusableError struct{ Err error }
+
+func (e *UnusableError) Error() string { return "unusable credentials: " + e.Err.Error() }
+
+func (e *UnusableError) Unwrap() error { return e.Err }
+
+// credentials returns the source of credentials that the Config asks for: none,
+// those in it, a file, else the SDK's chain. The chain is extended by access keys with an
 // empty secret, which the SDK takes for no key at all: with LDAP, RGW reads
 // user and password from the access key and never looks at the signature.
-func credentials(ctx context.Context, cfg *Config) (aws.CredentialsProvider, error) {
+func (cl *Client) credentials(ctx context.Context) (aws.CredentialsProvider, error) {
+	cfg := &cl.cfg
 	if cfg.NoSignRequest {
 		return aws.AnonymousCredentials{}, nil
 	}
@@ -37,6 +47,13 @@ func credentials(ctx context.Context, cfg *Config) (aws.CredentialsProvider, err
 			SessionToken:    string(cfg.SessionToken),
 			Source:          "rgwfs Config",
 		}), nil
+	}
+	if cfg.CredentialsFile != "" {
+		c, err := fileCredentials(cfg.CredentialsFile, cfg.CredentialsSection, cfg.CredentialsBucket)
+		if err != nil {
+			return nil, &UnusableError{err}
+		}
+		return fixed(c), nil
 	}
 
 	env, err := awsconfig.NewEnvConfig()
@@ -64,12 +81,24 @@ func credentials(ctx context.Context, cfg *Config) (aws.CredentialsProvider, err
 		}
 	}
 
-	// The chain's own requests (SSO, STS) go through the SDK's HTTP client:
-	// ours carries what only RGW needs. EC2's instance metadata is left out: off
+	// The chain's own requests (SSO) go through the SDK's HTTP client: ours
+	// carries what only RGW needs. Web identities are RGW's own business. EC2's instance metadata is left out: off
 	// EC2 it answers by a timeout of several seconds, and no RGW takes its keys.
 	opts := []func(*awsconfig.LoadOptions) error{
 		awsconfig.WithRegion(cfg.Region),
 		awsconfig.WithEC2IMDSClientEnableState(imds.ClientDisabled),
+		awsconfig.WithCredentialsCacheOptions(func(o *aws.CredentialsCacheOptions) {
+			o.ExpiryWindow, o.ExpiryWindowJitterFrac = sessionMargin, 0.5
+		}),
+	}
+	endpoint, err := stsEndpoint(ctx, cfg, env)
+	if err != nil {
+		return nil, &CredentialsError{err}
+	}
+	if endpoint != "" {
+		opts = append(opts, awsconfig.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) {
+			o.Client = cl.newSTS(endpoint, aws.AnonymousCredentials{})
+		}))
 	}
 	if cfg.Profile != "" {
 		opts = append(opts, awsconfig.WithSharedConfigProfile(cfg.Profile))
@@ -79,6 +108,32 @@ func credentials(ctx context.Context, cfg *Config) (aws.CredentialsProvider, err
 		return nil, &CredentialsError{err}
 	}
 	return failing{chain.Credentials}, nil
+}
+
+// provider returns what signs the requests of c: its credentials, or temporary
+// keys in exchange for them. It makes sure that there are credentials.
+func (cl *Client) provider(ctx context.Context) (aws.CredentialsProvider, error) {
+	provider, err := cl.credentials(ctx)
+	if err != nil || cl.cfg.NoSignRequest {
+		return provider, err
+	}
+	cache := aws.NewCredentialsCache(carriable{provider})
+	c, err := cache.Retrieve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if strings.Contains(c.AccessKeyID, "/") {
+		switch {
+		case cl.cfg.ExchangeToken:
+			return nil, &UnusableError{errors.New("the token has a slash in its base64, which STS can't take: drop --exchange-token")}
+		case cl.cfg.Signature == SignatureV4 || cl.cfg.Signature == SignatureHybrid:
+			return nil, &UnusableError{fmt.Errorf("--signature=%s: %w", cl.cfg.Signature, ErrSlashInKey)}
+		}
+	}
+	if cl.cfg.ExchangeToken {
+		return aws.NewCredentialsCache(&sessions{client: cl.newSTS(cl.cfg.Endpoint, cache)}), nil
+	}
+	return cache, nil
 }
 
 func fixed(c aws.Credentials) aws.CredentialsProvider {

@@ -94,7 +94,7 @@ func (c *Client) PlainURL(bucket, key, version string) (string, error) {
 	if c.cfg.VirtualHost {
 		u.Host = bucket + "." + u.Host
 	} else {
-		path = "/" + bucket + path
+		path = "/" + qualified(c.cfg.Tenant, bucket) + path
 	}
 	u.RawPath = u.EscapedPath() + escapeKey(path)
 	u.Path += path

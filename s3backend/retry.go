@@ -74,7 +74,8 @@ func retryable(err error) bool {
 		return false
 	}
 	var creds *CredentialsError
-	if errors.As(err, &creds) {
+	var exchange *ExchangeError // which has been retried
+	if errors.As(err, &creds) || errors.As(err, &exchange) {
 		return false
 	}
 	// A body that breaks off comes with a good status: look at it first.

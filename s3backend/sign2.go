@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -26,10 +27,11 @@ import (
 // subresources2 are the query parameters that version 2 signs, in the order of
 // RGW's own list (rgw_auth_s3.cc, signed_subresources), which is the order that
 // S3 wants: sorted by bytes. RGW leaves out append, position and whatever else
-// is not here.
+// is not here. encryption and object-lock are signed by newer releases only, and
+// not by 16.2.
 var subresources2 = []string{
-	"acl", "cors", "delete", "encryption", "lifecycle", "location", "logging", "notification",
-	"object-lock", "partNumber", "policy", "policyStatus", "publicAccessBlock", "requestPayment",
+	"acl", "cors", "delete", "lifecycle", "location", "logging", "notification",
+	"partNumber", "policy", "policyStatus", "publicAccessBlock", "requestPayment",
 	"response-cache-control", "response-content-disposition", "response-content-encoding",
 	"response-content-language", "response-content-type", "response-expires",
 	"tagging", "torrent", "uploadId", "uploads", "versionId", "versioning", "versions", "website",
@@ -82,17 +84,22 @@ func mac2(creds aws.Credentials, text string) string {
 // canonical2 returns the string to sign: date is that of the header, or the
 // second at which a URL expires.
 func canonical2(method string, h http.Header, u *url.URL, bucket, date string) string {
-	var amz []string
+	amz := map[string]string{}
 	for name, values := range h {
 		if lower := strings.ToLower(name); strings.HasPrefix(lower, "x-amz-") {
 			trimmed := make([]string, len(values))
 			for i, v := range values {
 				trimmed[i] = strings.TrimSpace(v)
 			}
-			amz = append(amz, lower+":"+strings.Join(trimmed, ",")+"\n")
+			amz[lower] = strings.Join(trimmed, ",")
 		}
 	}
-	slices.Sort(amz)
+	headers := ""
+	// By name alone: with its colon, x-amz-copy-source would come after
+	// x-amz-copy-source-if-match.
+	for _, name := range slices.Sorted(maps.Keys(amz)) {
+		headers += name + ":" + amz[name] + "\n"
+	}
 
 	resource := u.EscapedPath()
 	if resource == "" {
@@ -114,7 +121,7 @@ func canonical2(method string, h http.Header, u *url.URL, bucket, date string) s
 		}
 	}
 	return method + "\n" + h.Get("Content-Md5") + "\n" + h.Get("Content-Type") + "\n" + date + "\n" +
-		strings.Join(amz, "") + resource
+		headers + resource
 }
 
 // PresignV2 returns a URL, signed by version 2, for one request until expires
