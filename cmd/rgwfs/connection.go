@@ -14,6 +14,7 @@ func serverFlags(f *pflag.FlagSet, c *s3backend.Config) {
 	f.BoolVar(&c.VirtualHost, "virtual-host", c.VirtualHost, "address buckets as BUCKET.HOST instead of HOST/BUCKET")
 	f.StringVar(&c.Profile, "profile", c.Profile, "`NAME` of a profile in ~/.aws (default AWS_PROFILE, else \"default\")")
 	f.BoolVar(&c.NoSignRequest, "no-sign-request", c.NoSignRequest, "send no credentials: for public buckets")
+	signingFlags(f, c)
 	f.StringVar(&c.CAFile, "ca-file", c.CAFile, "PEM `FILE` of certificates to trust, beside the system's and AWS_CA_BUNDLE's")
 	encryptionFlags(f, c)
 }

@@ -70,8 +70,9 @@ Each flag is also an environment variable (--metadata-ttl: %s) and an option
 (-o metadata_ttl=30s). A flag goes before -o, that before the environment. Sizes are bytes or have
 K, M, G, T (powers of 1024); times have ms, s, m, h.
 
-Credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, ~/.aws/credentials and the other
-sources of the AWS SDK, never from flags, which others can see.
+Credentials come from --credentials-file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,
+~/.aws/credentials and the other sources of the AWS SDK, never from flags, which others can see. An
+LDAP or opaque token is an access key with an empty secret.
 
 In /etc/fstab:  BUCKET  /mnt/b  fuse.rgwfs  _netdev,nofail,endpoint=https://rgw.example.org  0 0
 

@@ -152,6 +152,7 @@ func (s *settings) derive(given map[string]bool) {
 	s.cache.ReadOnly = s.fs.ReadOnly
 	s.cache.EncryptStaging = len(s.backend.SSEKeys) > 0
 	s.backend.Version = version
+	s.backend.CredentialsBucket = s.source.bucket
 }
 
 func flagError(flags *pflag.FlagSet, err error) error {
@@ -211,7 +212,7 @@ func (s *settings) applyOperands(operands []string) error {
 		return usageError("mount", "MOUNTPOINT is empty")
 	}
 	// A daemon works in "/": what was relative must not change its meaning.
-	for _, path := range []*string{&operands[1], &s.cache.Dir, &s.logFile, &s.backend.CAFile} {
+	for _, path := range []*string{&operands[1], &s.cache.Dir, &s.logFile, &s.backend.CAFile, &s.backend.CredentialsFile} {
 		if *path == "" {
 			continue
 		}

@@ -116,18 +116,16 @@ const (
 // explainClient explains why there can be no client: what it is made of lies
 // on this machine, and nothing has been sent yet.
 func explainClient(err error) error {
-	var credentials *s3backend.CredentialsError
-	if errors.As(err, &credentials) {
-		return fail("no credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give --profile, or --no-sign-request for a public bucket (%v)", credentials.Err)
+	if text := explainCredentials(err); text != "" {
+		return fail("%s", text)
 	}
 	return fail("%v: check --profile, --ca-file and the AWS_ variables", err)
 }
 
 // explain turns an error of the first requests into one line with the mend.
 func explain(s *settings, err error) error {
-	var credentials *s3backend.CredentialsError
-	if errors.As(err, &credentials) {
-		return explainClient(err)
+	if text := explainCredentials(err); text != "" {
+		return fail("%s", text)
 	}
 	if errors.Is(err, context.Canceled) {
 		return fail("interrupted before %s was reached", s.backend.Endpoint)
