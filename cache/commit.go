@@ -19,8 +19,13 @@ func complete(ctx context.Context, up uploader, key, uploadID string, parts []s3
 	if cond.IfNoneMatch {
 		// RGW before 20.2 ignores the condition here (measured on 16.2 and
 		// 18.2), so it is checked first as well as sent.
-		_, err := up.Head(ctx, key)
+		obj, err := up.Head(ctx, key)
 		if err == nil {
+			if want, ok := compositeETag(parts); ok && obj.ETag == want && obj.Size == size {
+				// This very upload, completed by an earlier commit which was
+				// not told so.
+				return obj, nil
+			}
 			return s3backend.Object{}, &s3backend.Error{Kind: s3backend.KindExist, Op: "CompleteMultipartUpload", Key: key}
 		}
 		if !s3backend.IsNotExist(err) {
