@@ -39,6 +39,7 @@ type File struct {
 	dirty    bool              // has changes that are not on the server
 	stamp    bool              // mtime is to be stored: nothing set another one since the last write
 	md       map[string]string // metadata to store at the next commit, nil = as base
+	covers   bool              // was never stored, and its name has another file's object until then
 	excl     bool              // the first commit must not replace an object (O_EXCL)
 	epoch    uint64            // counts commits: handles follow their own mount's changes
 	handles  int               // open handles
@@ -434,6 +435,19 @@ func (f *File) rebase(a Attr) {
 	f.base = a
 }
 
+// followBase has what shows through the changes of an open file come from the
+// object that base describes now: the same bytes, with another ETag or under
+// another key. Called with ioMu held.
+func (f *File) followBase() {
+	f.mu.Lock()
+	base := f.base
+	f.mu.Unlock()
+	if g := f.stagedBase; g != nil && !f.detached && g.etag != base.ETag && base.ETag != "" && g.size == base.Size {
+		f.stagedBase = f.acquireReader(base)
+		f.releaseReader(g)
+	}
+}
+
 // idleLocked frees clean data that no handle needs. Called with ioMu held.
 func (f *File) idleLocked() {
 	f.mu.Lock()
@@ -475,6 +489,7 @@ func (f *File) discardLocked(ctx context.Context, cause error) {
 	f.b.c.cfg.Logger.Error("changes are lost: they could not be stored, which close or fsync has reported; the object on the server is as it was before",
 		"bucket", f.b.Name(), "key", f.Key(), "error", cause)
 	f.dropDataLocked(ctx)
+	f.b.meta.drop(f.Key()) // a commit that failed may have taken effect
 	f.forgetChanges()
 }
 
@@ -482,7 +497,7 @@ func (f *File) discardLocked(ctx context.Context, cause error) {
 func (f *File) forgetChanges() {
 	f.gapErr = nil
 	f.mu.Lock()
-	f.dirty, f.md, f.stamp, f.excl = false, nil, false, false
+	f.dirty, f.md, f.stamp, f.excl, f.covers = false, nil, false, false, false
 	f.epoch++
 	f.mu.Unlock()
 	f.b.setDirty(f, false)

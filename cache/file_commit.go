@@ -125,7 +125,7 @@ func (f *File) committed(ctx context.Context, obj s3backend.Object, want s3backe
 
 	f.mu.Lock()
 	f.base, f.size = a, size
-	f.dirty, f.excl, f.md, f.stamp = false, false, nil, false
+	f.dirty, f.excl, f.covers, f.md, f.stamp = false, false, false, nil, false
 	f.epoch++
 	f.mu.Unlock()
 	f.b.setDirty(f, false)

@@ -93,6 +93,7 @@ func (f *File) storeMetadataLocked(ctx context.Context, md map[string]string) er
 	if err != nil {
 		return err
 	}
+	defer f.followBase()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if a.ETag != f.base.ETag {
@@ -134,6 +135,7 @@ func keepTime(md map[string]string, a Attr) {
 func (b *Bucket) replaceMetadata(ctx context.Context, a Attr, md map[string]string) (Attr, error) {
 	obj, err := b.copyObject(ctx, a, a.Key, &s3backend.Attributes{Metadata: md, ContentType: a.ContentType, StorageClass: a.StorageClass})
 	if err != nil {
+		b.meta.drop(a.Key) // it may have taken effect
 		return Attr{}, err
 	}
 	a.Metadata, a.ETag, a.ModTime, a.TTL = md, obj.ETag, obj.LastModified, b.c.cfg.MetadataTTL

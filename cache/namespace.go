@@ -92,6 +92,7 @@ func (b *Bucket) putNew(ctx context.Context, key string, body []byte, md map[str
 	obj, err := b.store.Put(ctx, s3backend.PutRequest{Key: key, Body: bytes.NewReader(body), Size: int64(len(body)),
 		Attributes: attrs, Conditions: s3backend.Conditions{IfNoneMatch: true}})
 	if err != nil {
+		b.meta.drop(key) // it may have taken effect
 		return Attr{}, err
 	}
 	obj.Metadata, obj.ContentType = attrs.Metadata, contentType
@@ -119,6 +120,7 @@ func (b *Bucket) Rmdir(ctx context.Context, dir, name string) error {
 	}
 	if marker {
 		if err := b.store.Delete(ctx, key); err != nil {
+			b.meta.drop(key) // it may have taken effect
 			return err
 		}
 	}
@@ -165,6 +167,7 @@ func (b *Bucket) Unlink(ctx context.Context, dir, name string) error {
 		return b.unlinkOpen(ctx, f)
 	}
 	if err := b.store.Delete(ctx, key); err != nil {
+		b.meta.drop(key) // it may have taken effect
 		return err
 	}
 	b.meta.removed(key)
@@ -180,6 +183,9 @@ func (b *Bucket) unlinkOpen(ctx context.Context, f *File) error {
 		if err := f.toStaged(ctx); err != nil {
 			return err
 		}
+	}
+	if err := b.uncover(ctx, f, f.Key()); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	f.mu.Lock()
@@ -295,7 +301,19 @@ func (f *File) detachLocked(ctx context.Context) error {
 	f.mu.Lock()
 	open, base := f.handles > 0, f.base
 	f.mu.Unlock()
-	if f.detached || !open || base.ETag == "" {
+	if f.detached || !open {
+		return nil
+	}
+	if f.stream != nil && f.stream.uploadID != "" {
+		// Its first parts are on the server and nowhere else.
+		if err := f.toStaged(ctx); err != nil {
+			return err
+		}
+		f.mu.Lock()
+		base = f.base
+		f.mu.Unlock()
+	}
+	if base.ETag == "" {
 		return nil
 	}
 	if f.stream == nil {

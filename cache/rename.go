@@ -14,6 +14,11 @@ import (
 	"rgwfs/s3backend"
 )
 
+// ErrSourceLeft is wrapped by the error of a Rename that has done all but
+// remove the source, or some of it: the target is whole, and open files are it
+// from now on.
+var ErrSourceLeft = errors.New("the copy is whole, but the source could not be removed")
+
 // Rename moves a file or a directory. A file that never was on the server is
 // only renamed here; any other is copied there, and the source deleted once the
 // copy is whole. It replaces a file, or an empty directory, unless noReplace.
@@ -41,10 +46,11 @@ func (b *Bucket) Rename(ctx context.Context, oldDir, oldName, newDir, newName st
 	if src.IsDir() {
 		return b.renameDir(ctx, oldKey+"/", newKey+"/")
 	}
-	return b.renameFile(ctx, oldKey, newKey)
+	return b.renameFile(ctx, oldKey, newKey, exists)
 }
 
-func (b *Bucket) renameFile(ctx context.Context, oldKey, newKey string) error {
+// renameFile moves a file; exists says whether newKey is one.
+func (b *Bucket) renameFile(ctx context.Context, oldKey, newKey string, exists bool) error {
 	done := b.tree.shareKeys(func() []string { return []string{oldKey, newKey} })
 	defer done()
 	f, g := b.lockedPair(oldKey, newKey)
@@ -59,12 +65,30 @@ func (b *Bucket) renameFile(ctx context.Context, oldKey, newKey string) error {
 			return err
 		}
 	}
-	if err := b.replaceOpen(ctx, g, newKey); err != nil {
+	// What those who have the target open need of it is fetched now; its name
+	// is taken away when nothing can fail any more. Else a rename that fails
+	// would leave the target in place, but what is written to it nowhere.
+	if err := g.detachLocked(ctx); err != nil {
 		return err
 	}
+	replaced := false
+	defer func() {
+		if !replaced {
+			g.detached = false
+		}
+	}()
 	if local {
+		if err := b.uncover(ctx, f, oldKey); err != nil {
+			return err
+		}
+		replaced = true
+		b.replaceOpen(g, newKey)
+		g.mu.Lock()
+		never := g.dirty && g.base.ETag == "" && !g.covers
+		g.mu.Unlock()
 		f.mu.Lock()
 		f.excl = false // a rename replaces
+		f.covers = exists && !never
 		f.mu.Unlock()
 		b.move(f, oldKey, newKey, nil)
 		return nil
@@ -85,50 +109,68 @@ func (b *Bucket) renameFile(ctx context.Context, oldKey, newKey string) error {
 		if s3backend.KindOf(err) == s3backend.KindChanged || s3backend.IsNotExist(err) {
 			b.meta.drop(oldKey)
 		}
+		b.meta.drop(newKey) // it may have taken effect
 		return err
 	}
 	a := src
 	a.Key, a.ETag, a.ModTime, a.Metadata = newKey, obj.ETag, obj.LastModified, md
 	b.meta.changed(a)
+	replaced = true
+	b.replaceOpen(g, newKey)
 	if err := b.store.Delete(ctx, oldKey); err != nil {
-		return fmt.Errorf("the copy is whole, but the source could not be removed: %w", err)
+		b.move(f, oldKey, newKey, &a)
+		b.meta.drop(oldKey)
+		return fmt.Errorf("%w: %w", ErrSourceLeft, err)
 	}
 	b.move(f, oldKey, newKey, &a)
 	b.meta.removed(oldKey)
 	return nil
 }
 
-// replaceOpen takes the name away from a file that is about to be replaced.
-// Handles keep what they see. Called with its ioMu held.
-func (b *Bucket) replaceOpen(ctx context.Context, g *File, key string) error {
-	g.mu.Lock()
-	open := g.handles > 0
-	g.mu.Unlock()
-	if !open {
-		return nil
-	}
-	if g.stream != nil && g.stream.uploadID != "" {
-		if err := g.toStaged(ctx); err != nil {
-			return err
-		}
-	}
-	if err := g.detachLocked(ctx); err != nil {
-		return err
-	}
-	g.mu.Lock()
-	g.unlinked = true
-	g.mu.Unlock()
+// replaceOpen takes the name away from a file that is replaced. Handles keep
+// what they see: it has been detached. Called with its ioMu held.
+func (b *Bucket) replaceOpen(g *File, key string) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.handles == 0 {
+		return
+	}
+	g.unlinked = true
 	if b.files[key] == g {
 		delete(b.files, key)
 	}
-	b.mu.Unlock()
+}
+
+// uncover removes the object that a file, which was never stored itself, has
+// under its name: the name is about to go. Called with ioMu held.
+func (b *Bucket) uncover(ctx context.Context, f *File, key string) error {
+	f.mu.Lock()
+	covers := f.covers
+	f.mu.Unlock()
+	if !covers {
+		return nil
+	}
+	if err := b.store.Delete(ctx, key); err != nil {
+		b.meta.drop(key)
+		return err
+	}
+	f.mu.Lock()
+	f.covers = false
+	f.mu.Unlock()
+	b.meta.removed(key)
 	return nil
 }
 
 // move gives a file, if anybody refers to it, its new key. a is what the server
 // has there, nil if nothing yet. Called with ioMu held.
 func (b *Bucket) move(f *File, oldKey, newKey string, a *Attr) {
+	b.setKey(f, oldKey, newKey, a)
+	f.followBase()
+}
+
+func (b *Bucket) setKey(f *File, oldKey, newKey string, a *Attr) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.files[oldKey] == f {
@@ -163,7 +205,8 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	}
 	done := b.tree.rename(oldDir, newDir)
 	defer done()
-	if _, err := b.checkEmpty(ctx, newDir); err != nil {
+	replaces, err := b.checkEmpty(ctx, newDir)
+	if err != nil {
 		return err
 	}
 	if err := b.dropOrphans(ctx, newDir); err != nil {
@@ -179,7 +222,14 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	if err != nil {
 		return err
 	}
-	copies, err := b.copyAll(ctx, objs, oldDir, newDir)
+	// The marker comes last: until all else is whole, that of an empty directory
+	// which is replaced stays as it is.
+	isMarker := func(o s3backend.Object) bool { return o.Key == oldDir }
+	below := slices.DeleteFunc(slices.Clone(objs), isMarker)
+	copies, err := b.copyAll(ctx, below, oldDir, newDir)
+	if err == nil && len(below) < len(objs) {
+		err = b.copyMarker(ctx, oldDir, newDir, replaces, copies)
+	}
 	if err != nil {
 		if derr := b.deleteAll(ctx, slices.Collect(maps.Keys(copies))); derr != nil {
 			err = errors.Join(err, fmt.Errorf("and some copies below %q could not be removed: %w", newDir, derr))
@@ -193,7 +243,9 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	}
 	dir, err := b.renamedMarker(ctx, oldDir, newDir, copies)
 	if err != nil {
-		return errors.Join(err, b.deleteAll(ctx, slices.Collect(maps.Keys(copies))))
+		err = errors.Join(err, b.deleteAll(ctx, slices.Collect(maps.Keys(copies))))
+		b.meta.forget(newDir)
+		return err
 	}
 	known := b.knownBelow(objs, oldDir, newDir, copies)
 	b.moveBelow(oldDir, newDir, copies)
@@ -206,7 +258,7 @@ func (b *Bucket) renameDir(ctx context.Context, oldDir, newDir string) error {
 	err = b.deleteAll(ctx, keys)
 	b.meta.forget(oldDir) // a lookup may have learned a source again meanwhile
 	if err != nil {
-		return fmt.Errorf("all copies are whole, but some sources could not be removed: %w", err)
+		return fmt.Errorf("%w: %w", ErrSourceLeft, err)
 	}
 	b.meta.removedDir(oldDir)
 	return nil
@@ -227,6 +279,17 @@ func (b *Bucket) knownBelow(objs []s3backend.Object, oldDir, newDir string, copi
 		known = append(known, a)
 	}
 	return known
+}
+
+// copyMarker copies a directory's marker, and adds the copy to copies. If that
+// fails, the marker of the directory that it replaces is not among what is to be
+// removed: it is there still, or is this one by now.
+func (b *Bucket) copyMarker(ctx context.Context, oldDir, newDir string, replaces bool, copies map[string]s3backend.Object) error {
+	obj, err := b.store.Copy(ctx, s3backend.CopyRequest{Key: newDir, SourceKey: oldDir})
+	if err == nil || !replaces && !s3backend.IsNotExist(err) {
+		copies[newDir] = obj
+	}
+	return err
 }
 
 // renamedMarker describes the marker of a directory that was renamed. It makes
