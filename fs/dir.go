@@ -2,6 +2,7 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
@@ -140,6 +141,7 @@ func (d *dirNode) Mkdir(ctx context.Context, name string, mode uint32, out *fuse
 	defer leave()
 	a, err := d.vol.bucket.Mkdir(ctx, dir.s, name, m.newMetadata(caller, syscall.S_IFDIR, mode))
 	if err != nil {
+		d.doubt(name, err)
 		return nil, m.fail("mkdir", Key{dir.s + name}, err)
 	}
 	return d.entry(ctx, name, a, out), 0
@@ -280,8 +282,17 @@ func (d *dirNode) removeEntry(ctx context.Context, name, op string, remove func(
 	}
 	defer leave()
 	if err := remove(ctx, dir.s, name); err != nil {
+		d.doubt(name, err)
 		return m.fail(op, keys[0], err)
 	}
 	t.remove(d, name)
 	return 0
+}
+
+// doubt makes the kernel look name up again after an operation on it has failed
+// in a way that does not exclude that it has taken effect.
+func (d *dirNode) doubt(name string, err error) {
+	if doubtful(s3backend.KindOf(err)) || errors.Is(err, cache.ErrSourceLeft) {
+		d.vol.m.notify.add(notice{inode: &d.Inode, name: name})
+	}
 }

@@ -63,6 +63,16 @@ func logged(kind s3backend.Kind) bool {
 	return true
 }
 
+// doubtful reports whether a request that failed may have taken effect: the
+// server gave no answer that excludes it.
+func doubtful(kind s3backend.Kind) bool {
+	switch kind {
+	case s3backend.KindOther, s3backend.KindCorrupt, s3backend.KindUnavailable, s3backend.KindCancelled:
+		return true
+	}
+	return false
+}
+
 // fail turns the error of an operation into its errno, and logs what the errno
 // can't tell: FUSE has no room for more than a number. op is the name of the
 // system call.

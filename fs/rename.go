@@ -2,11 +2,13 @@ package fs
 
 import (
 	"context"
+	"errors"
 	"syscall"
 
 	gofs "github.com/hanwen/go-fuse/v2/fs"
 	"golang.org/x/sys/unix"
 
+	"rgwfs/cache"
 	"rgwfs/s3backend"
 )
 
@@ -66,6 +68,11 @@ func (d *dirNode) Rename(ctx context.Context, name string, newParent gofs.InodeE
 			}
 			return syscall.EISDIR
 		}
+		if errors.Is(err, cache.ErrSourceLeft) {
+			m.tree.move(d, name, to, newName)
+		}
+		d.doubt(name, err)
+		to.doubt(newName, err)
 		return m.fail("rename", keys[0], err)
 	}
 	m.tree.move(d, name, to, newName)

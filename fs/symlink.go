@@ -26,6 +26,7 @@ func (d *dirNode) Symlink(ctx context.Context, target, name string, out *fuse.En
 	defer leave()
 	a, err := d.vol.bucket.Symlink(ctx, dir.s, name, target, m.newMetadata(caller, syscall.S_IFLNK, 0o777))
 	if err != nil {
+		d.doubt(name, err)
 		return nil, m.fail("symlink", Key{dir.s + name}, err)
 	}
 	return d.entry(ctx, name, a, out), 0
