@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
-	"rgwfs/fs/fstest"
 	"rgwfs/s3backend"
 	"rgwfs/s3backend/s3test"
 )
@@ -39,6 +39,7 @@ var targets = []string{"a", "b", "d", "../a", "absent"}
 // generator draws steps for files whose parts have the given size.
 func generator(part int64, client bool) *rapid.Generator[step] {
 	ops := []string{
+		"nop", // what a step becomes that a failure does not need
 		"open", "open", "open", "open", "open", "close", "close", "pwrite", "pwrite", "pwrite", "write", "write",
 		"pread", "pread", "ftruncate", "ftruncate", "fsync", "truncate", "rename", "rename", "rename", "unlink", "unlink",
 		"mkdir", "mkdir", "rmdir", "symlink", "readlink", "chmod", "utimens", "stat", "readdir", "read", "remount",
@@ -51,7 +52,7 @@ func generator(part int64, client bool) *rapid.Generator[step] {
 	path := rapid.SampledFrom(paths)
 	mode := rapid.SampledFrom([]uint32{0o600, 0o644, 0o750, 0o777})
 	open := rapid.Custom(func(t *rapid.T) int {
-		flags := rapid.SampledFrom([]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_RDWR}).Draw(t, "access")
+		flags := rapid.SampledFrom([]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_RDWR, unix.O_RDWR, unix.O_RDWR | unix.O_CREAT, unix.O_RDWR | unix.O_CREAT}).Draw(t, "access")
 		for _, f := range []int{unix.O_CREAT, unix.O_TRUNC, unix.O_APPEND, unix.O_EXCL} {
 			if rapid.IntRange(0, 2).Draw(t, "flag") == 1 {
 				flags |= f
@@ -68,12 +69,13 @@ func generator(part int64, client bool) *rapid.Generator[step] {
 		switch st.Op {
 		case "open", "close", "pwrite", "write", "pread", "ftruncate", "fsync":
 			st.Slot = rapid.IntRange(0, slots-1).Draw(t, "slot")
-		default:
-			st.Path = path.Draw(t, "path")
+		}
+		st.Path = path.Draw(t, "path")
+		switch st.Op {
+		case "open", "pwrite", "write", "pread", "ftruncate", "fsync":
+			st.Flags, st.Mode = open.Draw(t, "flags"), mode.Draw(t, "mode")
 		}
 		switch st.Op {
-		case "open":
-			st.Path, st.Flags, st.Mode = path.Draw(t, "path"), open.Draw(t, "flags"), mode.Draw(t, "mode")
 		case "pwrite", "pread":
 			st.Off, st.Len = size.Draw(t, "off"), size.Draw(t, "len")
 		case "ftruncate", "truncate", "write", "put":
@@ -87,7 +89,7 @@ func generator(part int64, client bool) *rapid.Generator[step] {
 			st.To = rapid.SampledFrom(targets).Draw(t, "to")
 		case "mkdir", "chmod", "utimens":
 			st.Mode = mode.Draw(t, "mode")
-		case "remount":
+		case "remount", "close":
 			st.Path = ""
 		}
 		switch st.Op {
@@ -140,7 +142,10 @@ func runModel(t *testing.T, n int, part int64, open func() s3backend.Store) {
 	}()
 	rapid.Check(t, func(r *rapid.T) {
 		client := rapid.Bool().Draw(r, "client")
-		list := rapid.SliceOfN(generator(part, client), 1, 2*perTry).Draw(r, "steps")
+		list := rapid.SliceOfN(generator(part, client), perTry/2, 2*perTry).Draw(r, "steps")
+		if rapid.Bool().Draw(r, "populated") {
+			list = append(slices.Clone(populate), list...)
+		}
 		ttl := time.Minute
 		if client {
 			ttl = 0
@@ -149,6 +154,10 @@ func runModel(t *testing.T, n int, part int64, open func() s3backend.Store) {
 		m := newModel(tb, r, open(), smallParts(part, ttl), tb.TempDir())
 		m.client = client
 		defer m.release()
+		list = slices.DeleteFunc(list, func(st step) bool { return st.Op == "nop" })
+		for _, st := range list {
+			r.Logf("%v,", st)
+		}
 		m.run(list)
 	})
 }
@@ -172,5 +181,3 @@ func TestModelOnRGW(t *testing.T) {
 	buckets := rgwBuckets(t)
 	runModel(t, steps(t, 900), s3backend.MinPartSize, func() s3backend.Store { return buckets(t) })
 }
-
-var _ = fstest.Options{}
