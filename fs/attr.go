@@ -50,14 +50,19 @@ func (m *mount) fillAttr(a cache.Attr, typ uint32, out *fuse.Attr) {
 	// must not change when a HEAD or GET tells more than a listing did, or
 	// backup programs believe that the file changed while they read it. HEAD
 	// gives whole seconds only, so these are all that is shown.
-	ctime := a.ModTime.Truncate(time.Second)
+	stored := a.ModTime.Truncate(time.Second)
 	if a.ModTime.IsZero() {
 		// A prefix has no time. That of the mount is at least stable.
+		stored = m.begun
+	}
+	ctime := stored
+	if typ == syscall.S_IFDIR {
+		// The same for directories, whose marker a listing doesn't show.
 		ctime = m.begun
 	}
 	mtime, atime := p.mtime, p.atime
 	if mtime.IsZero() {
-		mtime = ctime
+		mtime = stored
 	}
 	if atime.IsZero() {
 		// Reading changes no object, so the last access is not known; mtime
