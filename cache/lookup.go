@@ -98,12 +98,28 @@ func (m *meta) askHead(ctx context.Context, key string) (half, error) {
 	if s3backend.IsNotExist(err) {
 		return half{is: absent}, nil
 	}
+	if err != nil && s3backend.KindOf(err) == s3backend.KindPermission {
+		return m.askUnreadable(ctx, key, err)
+	}
 	if err != nil {
 		return half{}, err
 	}
 	if o.Metadata == nil {
 		o.Metadata = map[string]string{} // HEAD tells all there is
 	}
+	return half{present, attrOf(o, m.ttl)}, nil
+}
+
+// askUnreadable asks the listing for an object that may not be read: it is
+// somebody else's, or encrypted with a key that is not here. Its name and size
+// are no secret to who may list; the error is for who opens it.
+func (m *meta) askUnreadable(ctx context.Context, key string, denied error) (half, error) {
+	page, err := m.listPage(ctx, s3backend.ListRequest{Prefix: key, MaxKeys: 1})
+	if err != nil || len(page.Objects) == 0 || page.Objects[0].Key != key {
+		return half{}, denied
+	}
+	o := page.Objects[0]
+	o.Metadata = map[string]string{} // as good as none: nobody here will ever know it
 	return half{present, attrOf(o, m.ttl)}, nil
 }
 

@@ -78,11 +78,29 @@ func TestLookupErrorIsNoAbsence(t *testing.T) {
 		}
 	}
 	n.wantFind("dir", "dir/")
-	n.store.Add(s3test.Rule{Op: s3test.OpHead, Times: 1, Do: []s3test.Effect{s3test.Fail(s3backend.KindPermission)}})
-	if _, err := n.stat(context.Background(), "file"); s3backend.KindOf(err) != s3backend.KindPermission {
+	n.store.Add(s3test.Rule{Op: s3test.OpHead, Times: 1, Do: []s3test.Effect{s3test.Fail(s3backend.KindOther)}})
+	if _, err := n.stat(context.Background(), "file"); err == nil || s3backend.KindOf(err) != s3backend.KindOther {
 		t.Errorf("stat: %v", err)
 	}
 	n.wantFind("file", "file")
+}
+
+// An object that may not be read is listed all the same: ls -l shows it.
+func TestUnreadableObjectIsSeen(t *testing.T) {
+	n := newNames(t, roomy)
+	n.put("secret", "dir/")
+	n.store.Add(s3test.Rule{Op: s3test.OpHead, Do: []s3test.Effect{s3test.Fail(s3backend.KindPermission)}})
+	a, err := n.stat(context.Background(), "secret")
+	if err != nil || a.Key != "secret" || a.ETag == "" || a.Metadata == nil {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, err := n.stat(context.Background(), "dir/"); err != nil || !a.IsDir() {
+		t.Errorf("%+v, %v", a, err)
+	}
+	// Whether there is another one, nobody says.
+	if _, err := n.lookup(context.Background(), "", "secre"); err == nil || s3backend.KindOf(err) != s3backend.KindPermission {
+		t.Errorf("a name that is not listed: %v", err)
+	}
 }
 
 func TestOverlayWins(t *testing.T) {
