@@ -65,11 +65,10 @@ type keyring struct {
 	carries *semaphore.Weighted // copies of large objects through this client
 
 	mu     sync.Mutex
-	opened *simplelru.LRU[string, int]      // bucket/key: index in keys, or plain; guarded by mu
-	last   int                              // index of the key that opened something last; guarded by mu
-	also   map[string]bool                  // buckets whose policy wants both headers; guarded by mu
-	proven map[string]bool                  // buckets where encryption has been confirmed; guarded by mu
-	warned *simplelru.LRU[string, struct{}] // objects that no key opens; guarded by mu
+	opened *simplelru.LRU[string, int] // bucket/key: index in keys, or plain; guarded by mu
+	last   int                         // index of the key that opened something last; guarded by mu
+	also   map[string]bool             // buckets whose policy wants both headers; guarded by mu
+	proven map[string]bool             // buckets where encryption has been confirmed; guarded by mu
 }
 
 func newKeyring(cfg *Config) (*keyring, error) {
@@ -77,11 +76,7 @@ func newKeyring(cfg *Config) (*keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	warned, err := simplelru.NewLRU[string, struct{}](maxOpened/16, nil)
-	if err != nil {
-		return nil, err
-	}
-	return &keyring{keys: cfg.SSEKeys, sse: cfg.SSE, carries: semaphore.NewWeighted(maxCarries), opened: opened, warned: warned,
+	return &keyring{keys: cfg.SSEKeys, sse: cfg.SSE, carries: semaphore.NewWeighted(maxCarries), opened: opened,
 		also: map[string]bool{}, proven: map[string]bool{}}, nil
 }
 
@@ -150,17 +145,6 @@ func (k *keyring) learn(object string, i int) {
 	if i != plain {
 		k.last = i
 	}
-}
-
-// warn reports whether an object is to be warned of, and is true once.
-func (k *keyring) warn(object string) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.warned.Contains(object) {
-		return false
-	}
-	k.warned.Add(object, struct{}{})
-	return true
 }
 
 // flag reads, mark sets, what is known of a bucket.

@@ -79,9 +79,6 @@ func (e *encrypted) unreadable(ctx context.Context, op, key string, err error) e
 	if len(e.ring.keys) == 0 {
 		reason = "it is encrypted by SSE-C: give its key by --sse-c-key-file"
 	}
-	if e.ring.warn(e.object(key)) {
-		e.c.log.Warn("an object can't be read: "+reason, "bucket", e.name, "key", key, "request_id", answer.RequestID)
-	}
 	denied := *answer
 	denied.Kind, denied.Op, denied.Message, denied.Err = KindPermission, op, reason, nil
 	return &denied
