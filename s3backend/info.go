@@ -35,21 +35,25 @@ func (c *Client) ObjectInfo(ctx context.Context, bucket, key, version string) (O
 		return ObjectInfo{}, err
 	}
 	var info ObjectInfo
-	_, err := c.call(ctx, op, bucket, key, func(ctx context.Context) error {
-		out, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key, VersionId: optional(version)})
-		if err != nil {
-			return err
-		}
-		info = ObjectInfo{
-			Object: Object{
-				Key: key, Size: aws.ToInt64(out.ContentLength), ETag: unquote(aws.ToString(out.ETag)),
-				LastModified: aws.ToTime(out.LastModified), StorageClass: string(out.StorageClass),
-				ContentType: aws.ToString(out.ContentType), Metadata: known(out.Metadata),
-			},
-			Version: aws.ToString(out.VersionId),
-			Headers: describing(header(out.ResultMetadata)),
-		}
-		return nil
+	e := &encrypted{c.at(bucket), c.ring}
+	_, err := e.open(ctx, op, key, func(ctx context.Context) error {
+		_, err := c.call(ctx, op, bucket, key, func(ctx context.Context) error {
+			out, err := c.s3.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key, VersionId: optional(version)})
+			if err != nil {
+				return err
+			}
+			info = ObjectInfo{
+				Object: Object{
+					Key: key, Size: aws.ToInt64(out.ContentLength), ETag: unquote(aws.ToString(out.ETag)),
+					LastModified: aws.ToTime(out.LastModified), StorageClass: string(out.StorageClass),
+					ContentType: aws.ToString(out.ContentType), Metadata: known(out.Metadata),
+				},
+				Version: aws.ToString(out.VersionId),
+				Headers: describing(header(out.ResultMetadata)),
+			}
+			return nil
+		})
+		return err
 	})
 	return info, err
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Limits of copies through this client, in bytes.
@@ -56,6 +54,9 @@ type sseCopy struct {
 	srcKey   Key // zero if the source is plain
 	attrs    Attributes
 	extra    http.Header
+	// guard: the target is the source, and must not be replaced if it is
+	// another generation by then.
+	guard bool
 }
 
 func (c *sseCopy) run(ctx context.Context) (Object, error) {
@@ -66,7 +67,7 @@ func (c *sseCopy) run(ctx context.Context) (Object, error) {
 	if c.req.SourceIfMatch != "" && c.req.SourceIfMatch != src.ETag {
 		return Object{}, c.changed(src.ETag)
 	}
-	if src.Size > MaxCopySize {
+	if src.Size > MaxCopySize && !c.guard {
 		return Object{}, c.to.fail("CopyObject", c.req.Key, KindTooLarge, fmt.Errorf("%d bytes in one copy, the limit is %d", src.Size, int64(MaxCopySize)))
 	}
 	c.src = src
@@ -78,11 +79,28 @@ func (c *sseCopy) run(ctx context.Context) (Object, error) {
 	} else {
 		c.attrs = Attributes{Metadata: src.Metadata, ContentType: src.ContentType, StorageClass: src.StorageClass}
 		c.extra = keptHeaders(opened.header)
+		if c.guard {
+			c.attrs.Metadata = withTime(src)
+		}
 	}
 	if src.Size <= carrySmall {
 		return c.carry(ctx)
 	}
 	return c.byParts(ctx)
+}
+
+// withTime returns an object's metadata with the time of its bytes, which
+// otherwise is LastModified and gone with it. The names are those of s3fs and
+// rclone, AWS DataSync and FSx, and gcsfuse.
+func withTime(o Object) map[string]string {
+	md := known(o.Metadata)
+	for _, name := range []string{"mtime", "file-mtime", "goog-reserved-file-mtime"} {
+		if _, ok := md[name]; ok {
+			return md
+		}
+	}
+	md["mtime"] = fmt.Sprintf("%d.%09d", o.LastModified.Unix(), o.LastModified.Nanosecond())
+	return md
 }
 
 // keptHeaders returns the headers that a copy takes along, beside those of
@@ -107,7 +125,15 @@ func (c *sseCopy) carry(ctx context.Context) (Object, error) {
 	if err := c.read(ctx, data, 0); err != nil {
 		return Object{}, err
 	}
-	return c.to.put(ctx, PutRequest{Key: c.req.Key, Body: bytes.NewReader(data), Size: c.src.Size, Attributes: c.attrs}, c.extra)
+	return c.to.put(ctx, PutRequest{Key: c.req.Key, Body: bytes.NewReader(data), Size: c.src.Size,
+		Attributes: c.attrs, Conditions: c.conditions()}, c.extra)
+}
+
+func (c *sseCopy) conditions() Conditions {
+	if c.guard {
+		return Conditions{IfMatch: c.src.ETag}
+	}
+	return Conditions{}
 }
 
 // read fills p from the source.
@@ -139,16 +165,14 @@ func (c *sseCopy) byParts(ctx context.Context) (Object, error) {
 }
 
 func (c *sseCopy) parts(ctx context.Context, id string) (Object, error) {
-	part, err := c.to.copyPart(ctx, CopyPartRequest{Key: c.req.Key, UploadID: id, Number: 1,
-		SourceBucket: c.req.SourceBucket, SourceKey: c.req.SourceKey, SourceIfMatch: c.src.ETag, Length: c.src.Size}, c.srcKey)
-	parts := []Part{part}
+	parts, err := c.copyParts(ctx, id)
 	if err != nil && KindOf(err) == KindUnsupported {
 		parts, err = c.carryParts(ctx, id)
 	}
 	if err != nil {
 		return Object{}, err
 	}
-	if len(parts) > 1 || parts[0].ETag != c.src.ETag {
+	if c.guard || len(parts) > 1 || parts[0].ETag != c.src.ETag {
 		// RGW 16 ignores x-amz-copy-source-if-match. A part's ETag is the MD5 of
 		// its bytes, and the source's too if it was stored by one PUT; else it
 		// has to be looked at again.
@@ -160,7 +184,22 @@ func (c *sseCopy) parts(ctx context.Context, id string) (Object, error) {
 			return Object{}, c.changed(now.ETag)
 		}
 	}
-	return c.to.CompleteMultipart(ctx, CompleteMultipartRequest{Key: c.req.Key, UploadID: id, Parts: parts})
+	return c.to.CompleteMultipart(ctx, CompleteMultipartRequest{Key: c.req.Key, UploadID: id, Parts: parts, Conditions: c.conditions()})
+}
+
+// copyParts copies on the server, a large object in one part if it can be.
+func (c *sseCopy) copyParts(ctx context.Context, id string) ([]Part, error) {
+	var parts []Part
+	for off := int64(0); off < c.src.Size; {
+		n := min(c.src.Size-off, MaxCopySize)
+		part, err := c.to.copyPart(ctx, CopyPartRequest{Key: c.req.Key, UploadID: id, Number: len(parts) + 1,
+			SourceBucket: c.req.SourceBucket, SourceKey: c.req.SourceKey, SourceIfMatch: c.src.ETag, Offset: off, Length: n}, c.srcKey)
+		if err != nil {
+			return nil, err
+		}
+		parts, off = append(parts, part), off+n
+	}
+	return parts, nil
 }
 
 // carryParts copies a large object through this client.
@@ -169,22 +208,21 @@ func (c *sseCopy) carryParts(ctx context.Context, id string) ([]Part, error) {
 		return nil, c.to.fail("CopyObject", c.req.Key, KindCancelled, err)
 	}
 	defer c.to.ring.carries.Release(1)
-	buf := make([]byte, carryPart)
+	// 10,000 parts have to do; from 80 GB on they are larger.
+	size := max(carryPart, (c.src.Size/MaxParts/MinPartSize+1)*MinPartSize)
+	buf := make([]byte, min(size, c.src.Size))
 	var parts []Part
-	for off := int64(0); off < c.src.Size; off += int64(len(buf)) {
-		buf = buf[:min(int64(len(buf)), c.src.Size-off)]
-		if err := c.read(ctx, buf, off); err != nil {
+	for off := int64(0); off < c.src.Size; off += size {
+		p := buf[:min(size, c.src.Size-off)]
+		if err := c.read(ctx, p, off); err != nil {
 			return nil, err
 		}
 		part, err := c.to.UploadPart(ctx, UploadPartRequest{Key: c.req.Key, UploadID: id, Number: len(parts) + 1,
-			Body: bytes.NewReader(buf), Size: int64(len(buf))})
+			Body: bytes.NewReader(p), Size: int64(len(p))})
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, part)
-		if len(buf) < carryPart {
-			break
-		}
 	}
 	return parts, nil
 }
@@ -236,13 +274,4 @@ func (e *encrypted) copyPart(ctx context.Context, req CopyPartRequest, source Ke
 		return Part{}, err
 	}
 	return part, nil
-}
-
-// deleteVersion removes one version of a key, "" being the key itself.
-func (b *bucket) deleteVersion(ctx context.Context, key, version string) error {
-	_, err := b.call(ctx, "DeleteObject", key, func(ctx context.Context) error {
-		_, err := b.c.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.name, Key: &key, VersionId: optional(version)})
-		return err
-	})
-	return err
 }

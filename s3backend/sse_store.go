@@ -208,7 +208,14 @@ func (c *Client) CheckEncryption(ctx context.Context, name, prefix string) error
 // remove takes away what the server has stored without encrypting it.
 func (e *encrypted) remove(ctx context.Context, op, key string, h http.Header) error {
 	err := errNotEncrypted
-	if derr := e.deleteVersion(context.WithoutCancel(ctx), key, h.Get("X-Amz-Version-Id")); derr != nil {
+	ctx = context.WithoutCancel(ctx)
+	var derr error
+	if version := h.Get("X-Amz-Version-Id"); version != "" {
+		derr = e.c.DeleteVersion(ctx, e.name, key, version)
+	} else {
+		derr = e.Delete(ctx, key)
+	}
+	if derr != nil {
 		err = errors.Join(err, fmt.Errorf("and the object could not be removed again: %w", derr))
 	}
 	return e.fail(op, key, KindCorrupt, err)
