@@ -105,6 +105,7 @@ type stagedCommit struct {
 	baseETag string
 	attrs    s3backend.Attributes
 	cond     s3backend.Conditions
+	trying   func(etag string) // told the ETag of the object before it is made
 }
 
 // run sends the staged file: whole if it is small, else in parts of which the
@@ -177,6 +178,9 @@ func (c *stagedCommit) parts(ctx context.Context, s *staged, base *reader, id st
 		if err := c.checkBase(ctx); err != nil {
 			return s3backend.Object{}, err
 		}
+	}
+	if etag, ok := compositeETag(parts); ok {
+		c.trying(etag)
 	}
 	return complete(ctx, c.up, c.key, id, parts, s.size, c.cond)
 }

@@ -27,6 +27,7 @@ type File struct {
 	stream     *stream    // written from the front; guarded by ioMu
 	staged     *staged    // changed in place; guarded by ioMu. At most one of the two is set
 	stagedBase *genReader // what shows through staged, nil if nothing does; guarded by ioMu
+	tried      []string   // ETags of objects that commits may have made whose answer was lost; guarded by ioMu
 	detached   bool       // has no object on the server, nor will have; guarded by ioMu
 	gapErr     error      // why a write to stream failed, until those bytes are written; guarded by ioMu
 	gap        int64      // the offset of the first byte that it left out; guarded by ioMu
@@ -495,7 +496,7 @@ func (f *File) discardLocked(ctx context.Context, cause error) {
 
 // forgetChanges makes the file clean, as its base is.
 func (f *File) forgetChanges() {
-	f.gapErr = nil
+	f.gapErr, f.tried = nil, nil
 	f.mu.Lock()
 	f.dirty, f.md, f.stamp, f.excl, f.covers = false, nil, false, false, false
 	f.epoch++

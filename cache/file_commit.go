@@ -2,8 +2,12 @@ package cache
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
 	"io"
 	"maps"
+	"slices"
 
 	"rgwfs/s3backend"
 )
@@ -88,27 +92,73 @@ func (f *File) commitLocked(ctx context.Context) error {
 		f.mu.Unlock()
 	}
 
-	var obj s3backend.Object
-	var want s3backend.Attributes
+	obj, want, err := f.store(ctx, key, attrs, cond)
+	if err != nil && f.isOwn(ctx, key, err) {
+		cond.IfNoneMatch = false
+		obj, want, err = f.store(ctx, key, attrs, cond)
+	}
+	if err != nil {
+		return err
+	}
+	return f.committed(ctx, obj, want)
+}
+
+// store makes an object of what the file holds. want is what it should carry.
+// Called with ioMu held.
+func (f *File) store(ctx context.Context, key string, attrs s3backend.Attributes, cond s3backend.Conditions) (obj s3backend.Object, want s3backend.Attributes, err error) {
 	if f.stream != nil {
 		want = attrs
 		if f.stream.uploadID != "" {
 			want = f.streamAttributes()
 		}
 		obj, err = f.stream.finish(ctx, attrs, cond)
-	} else {
-		c := &stagedCommit{up: f.b.store, uploads: f.b.c.uploads, partBase: f.b.c.cfg.PartSize, key: key, attrs: attrs, cond: cond}
-		var base *reader
-		if f.stagedBase != nil {
-			base, c.baseETag = f.stagedBase.reader, f.stagedBase.etag
+		if err != nil && cond.IfNoneMatch && f.stream.uploadID == "" {
+			err = errors.Join(err, f.try(f.stream.cur.data.reader()))
 		}
-		want = attrs
-		obj, err = c.run(ctx, f.staged, base)
+		return obj, want, err
 	}
-	if err != nil {
+	c := &stagedCommit{up: f.b.store, uploads: f.b.c.uploads, partBase: f.b.c.cfg.PartSize, key: key, attrs: attrs, cond: cond,
+		trying: func(etag string) { f.tried = append(f.tried, etag) }}
+	var base *reader
+	if f.stagedBase != nil {
+		base, c.baseETag = f.stagedBase.reader, f.stagedBase.etag
+	}
+	obj, err = c.run(ctx, f.staged, base)
+	return obj, attrs, err
+}
+
+// try notes the ETag that the PUT of a body has given its object, if it has
+// taken effect.
+func (f *File) try(body io.Reader) error {
+	h := md5.New()
+	if _, err := io.Copy(h, body); err != nil {
 		return err
 	}
-	return f.committed(ctx, obj, want)
+	f.tried = append(f.tried, hex.EncodeToString(h.Sum(nil)))
+	return nil
+}
+
+// isOwn reports whether a commit has failed because of an object that an
+// earlier commit of this very file made, of which no answer came. Then the file
+// goes on from that object: what was not changed since is in it, at its place.
+// Called with ioMu held.
+func (f *File) isOwn(ctx context.Context, key string, err error) bool {
+	if kind := s3backend.KindOf(err); len(f.tried) == 0 || kind != s3backend.KindExist && kind != s3backend.KindChanged {
+		return false
+	}
+	obj, err := f.b.store.Head(ctx, key)
+	if err != nil || !slices.Contains(f.tried, obj.ETag) {
+		return false
+	}
+	a := attrOf(obj, f.b.c.cfg.MetadataTTL)
+	f.mu.Lock()
+	f.base, f.excl = a, false
+	f.mu.Unlock()
+	if g := f.stagedBase; g != nil {
+		f.stagedBase = f.acquireReader(a)
+		f.releaseReader(g)
+	}
+	return true
 }
 
 // committed takes over the generation that a commit has made. want is what it
@@ -128,6 +178,7 @@ func (f *File) committed(ctx context.Context, obj s3backend.Object, want s3backe
 	f.dirty, f.excl, f.covers, f.md, f.stamp = false, false, false, nil, false
 	f.epoch++
 	f.mu.Unlock()
+	f.tried = nil
 	f.b.setDirty(f, false)
 
 	if f.stream != nil && f.stream.uploadID != "" {
@@ -143,7 +194,15 @@ func (f *File) committed(ctx context.Context, obj s3backend.Object, want s3backe
 	}
 	if !maps.Equal(had.Metadata, want.Metadata) {
 		// The program set attributes after the upload had begun with others.
-		return f.storeMetadataLocked(ctx, want.Metadata)
+		if err := f.storeMetadataLocked(ctx, want.Metadata); err != nil {
+			// The bytes are safe; the attributes are a change of their own now,
+			// for the next commit.
+			f.mu.Lock()
+			f.md, f.mtime, f.dirty = want.Metadata, a.ModTime, true
+			f.mu.Unlock()
+			f.b.setDirty(f, true)
+			return err
+		}
 	}
 	return nil
 }

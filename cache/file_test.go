@@ -252,6 +252,9 @@ func TestFailedPartFailsAWriteAndIsTriedAgain(t *testing.T) {
 	for off := 0; off < len(data); {
 		n, err := h.WriteAt(f.ctx, data[off:off+testPart/2], int64(off))
 		off += n
+		if failures == 0 && len(h.f.stream.parts) > 1 {
+			<-h.f.stream.parts[1].done // the next write meets its failure
+		}
 		if err != nil {
 			wantKind(t, err, s3backend.KindUnavailable)
 			failures++
@@ -412,4 +415,48 @@ func TestAbandonedUploadIsAbortedLater(t *testing.T) {
 	if ups, err := f.mem.ListMultiparts(f.ctx, ""); err != nil || len(ups) != 0 {
 		t.Errorf("unfinished uploads: %v, %v", ups, err)
 	}
+}
+
+// TestLateAttributesAreTriedAgain changes attributes after an upload has begun
+// with others, and has the request fail that stores them after the bytes.
+func TestLateAttributesAreTriedAgain(t *testing.T) {
+	f, faulty := newFixture(t)
+	h := f.create("a")
+	f.write(h, noise(1, 3*testPart), 0)
+	if err := h.f.SetMetadata(f.ctx, func(md map[string]string) { md["mode"] = "33152" }); err != nil {
+		t.Fatal(err)
+	}
+	faulty.Add(s3test.Rule{Op: s3test.OpCopy, Times: 1, Do: []s3test.Effect{s3test.Fail(s3backend.KindUnavailable)}})
+	wantKind(t, h.Flush(f.ctx), s3backend.KindUnavailable)
+	wantBytes(t, "the bytes", f.object("a"), noise(1, 3*testPart))
+	f.flush(h)
+	obj, err := f.mem.Head(f.ctx, "a")
+	if err != nil || obj.Metadata["mode"] != "33152" {
+		t.Errorf("%v, %v", obj.Metadata, err)
+	}
+	wantBytes(t, "the bytes", f.object("a"), noise(1, 3*testPart))
+	h.Release()
+}
+
+// TestOpenFileFollowsACopyWithAnotherETag renames a file that is open and changed
+// in place, as above 5 GiB: by parts, so that the copy has another ETag.
+func TestOpenFileFollowsACopyWithAnotherETag(t *testing.T) {
+	f, _ := newFixture(t)
+	f.c.maxCopy, f.c.copyPart = 1, 2*testPart
+	f.put("a", noise(1, 3*testPart))
+	h := f.open("a", OpenFlags{Read: true, Write: true})
+	want := noise(1, 3*testPart)
+	for i, name := range []string{"b", "c"} {
+		copy(want[i*10:], "change")
+		f.write(h, []byte("change"), int64(i*10))
+		if err := f.Rename(f.ctx, "", h.f.Key(), "", name, false); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.read(h, 0, len(want)); !bytes.Equal(got, want) {
+			t.Errorf("as %s: read %d bytes, or other ones", name, len(got))
+		}
+		f.flush(h)
+		wantBytes(t, name, f.object(name), want)
+	}
+	h.Release()
 }

@@ -53,6 +53,11 @@ func (b *Bucket) Create(ctx context.Context, dir, name string, md map[string]str
 		if flags.Excl {
 			return nil, keyError(s3backend.KindExist, "create", b.Name(), key)
 		}
+		if flags.Truncate {
+			if err := f.truncateLocked(context.WithoutCancel(ctx), 0); err != nil {
+				return nil, err
+			}
+		}
 		return f.newHandle(flags), nil
 	}
 	f.freeCleanLocked()
