@@ -28,7 +28,8 @@ type Notifier interface{ Changed(key string) }
 type Bucket struct {
 	c         *Cache
 	store     s3backend.Store
-	abandoned *abandonedStore // store
+	extra     s3backend.Extras // nil if the store has none
+	abandoned *abandonedStore  // store
 	meta      *meta
 	notifier  Notifier
 	tree      treeLock

@@ -47,6 +47,7 @@ func New(cfg Config) (*Cache, error) {
 func (c *Cache) Bucket(store s3backend.Store) *Bucket {
 	left := &abandonedStore{Store: store, log: c.cfg.Logger, left: make(map[string]string)}
 	b := &Bucket{c: c, store: left, abandoned: left, files: make(map[string]*File), dirty: make(map[*File]struct{}), orphans: make(map[string][]*File)}
+	b.extra, _ = store.(s3backend.Extras)
 	b.tree.init()
 	b.meta = newMeta(store, metaConfig{MetadataTTL: c.cfg.MetadataTTL, NegativeTTL: c.cfg.NegativeTTL,
 		MaxBytes: c.cfg.MemoryLimit / metadataShare, Now: c.now, Logger: c.cfg.Logger}, b)
@@ -69,4 +70,6 @@ func (c *Cache) NegativeTTL() time.Duration { return c.cfg.NegativeTTL }
 type lister interface {
 	ListBuckets(ctx context.Context) ([]s3backend.BucketInfo, error)
 	Bucket(name string) s3backend.Store
+	CreateBucket(ctx context.Context, req s3backend.NewBucket) error
+	DeleteBucket(ctx context.Context, name string) error
 }

@@ -22,12 +22,18 @@ var (
 	_ gofs.NodeRmdirer        = (*dirNode)(nil)
 	_ gofs.NodeRenamer        = (*dirNode)(nil)
 	_ gofs.NodeStatfser       = (*dirNode)(nil)
+	_ gofs.NodeGetxattrer     = (*dirNode)(nil)
+	_ gofs.NodeSetxattrer     = (*dirNode)(nil)
+	_ gofs.NodeRemovexattrer  = (*dirNode)(nil)
 	_ gofs.NodeOnForgetter    = (*dirNode)(nil)
 
 	_ gofs.NodeOpener         = (*fileNode)(nil)
 	_ gofs.NodeGetattrer      = (*fileNode)(nil)
 	_ gofs.NodeSetattrer      = (*fileNode)(nil)
 	_ gofs.NodeCopyFileRanger = (*fileNode)(nil)
+	_ gofs.NodeGetxattrer     = (*fileNode)(nil)
+	_ gofs.NodeSetxattrer     = (*fileNode)(nil)
+	_ gofs.NodeRemovexattrer  = (*fileNode)(nil)
 	_ gofs.NodeOnForgetter    = (*fileNode)(nil)
 
 	_ gofs.NodeReadlinker  = (*linkNode)(nil)
@@ -46,6 +52,8 @@ var (
 	_ gofs.NodeRmdirer        = (*accountNode)(nil)
 	_ gofs.NodeRenamer        = (*accountNode)(nil)
 	_ gofs.NodeStatfser       = (*accountNode)(nil)
+	_ gofs.NodeGetxattrer     = (*accountNode)(nil)
+	_ gofs.NodeSetxattrer     = (*accountNode)(nil)
 
 	_ gofs.FileReader   = (*fileHandle)(nil)
 	_ gofs.FileWriter   = (*fileHandle)(nil)

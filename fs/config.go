@@ -31,6 +31,13 @@ type Config struct {
 	// "noexec" or "noatime".
 	Options []string
 	FsName  string // the source that mount(8) and df(1) show
+	// Endpoint is the server's URL, for who asks by an extended attribute of
+	// the root of all buckets; "" = not told.
+	Endpoint string
+	// BucketPrefix is what the names of buckets made here must begin with, and
+	// Placement where they are put: see s3backend.NewBucket.
+	BucketPrefix string
+	Placement    string
 	// NegativeTTL is how long the kernel may believe that a name is absent.
 	NegativeTTL time.Duration
 	// ReadAhead is the kernel's readahead window in KiB. Only root can raise

@@ -73,14 +73,16 @@ func (v *volume) find(key string) *gofs.Inode {
 	return in
 }
 
-// accountNode is the root of a mount of all buckets. Buckets are not made,
-// removed or renamed here: EPERM, as for a file system that can't.
+// accountNode is the root of a mount of all buckets. mkdir makes one, rmdir
+// removes an empty one. They can't be renamed: EPERM, not EXDEV, at which mv
+// would copy all of a bucket's data through this machine.
 type accountNode struct {
 	gofs.Inode
 	m       *mount
 	account *cache.Account
 	mu      sync.Mutex
 	volumes map[string]*volume // those looked up so far, by bucket; guarded by mu
+	gen     uint64             // of the last volume; guarded by mu
 }
 
 // Lookup implements the lookup of a bucket.
@@ -118,9 +120,10 @@ func (n *accountNode) volume(ctx, pctx context.Context, name string) (*volume, s
 		v.topAttr.md = map[string]string{metaMtime: cache.FormatTime(created)}
 	}
 	// Persistent: there are few, and their volumes outlive what the kernel
-	// remembers.
+	// remembers. A bucket made anew is another inode.
+	n.gen++
 	n.NewPersistentInode(ctx, v.root, gofs.StableAttr{
-		Mode: syscall.S_IFDIR, Ino: inodeNumber(name, Key{}, 0), Gen: uint64(len(n.volumes)) + 1,
+		Mode: syscall.S_IFDIR, Ino: inodeNumber(name, Key{}, 0), Gen: n.gen,
 	})
 	n.volumes[name] = v
 	return v, 0
@@ -152,14 +155,6 @@ func (n *accountNode) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Err
 	fillStatfs(s3backend.Usage{BucketBytes: -1, BucketCount: -1, UserBytes: -1, UserCount: -1}, out)
 	return 0
 }
-
-// Mkdir would make a bucket.
-func (n *accountNode) Mkdir(context.Context, string, uint32, *fuse.EntryOut) (*gofs.Inode, syscall.Errno) {
-	return nil, syscall.EPERM
-}
-
-// Rmdir would remove a bucket.
-func (n *accountNode) Rmdir(context.Context, string) syscall.Errno { return syscall.EPERM }
 
 // Unlink has nothing to remove: there are only buckets.
 func (n *accountNode) Unlink(context.Context, string) syscall.Errno { return syscall.EPERM }

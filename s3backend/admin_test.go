@@ -303,14 +303,14 @@ func TestRGWBucketSettings(t *testing.T) {
 	c := rgwClient(t, rgw, false, nil)
 	bucket := rgw.NewBucketName()
 	rgw.RemoveBucketLater(bucket)
-	if err := c.MakeBucket(t.Context(), s3backend.NewBucket{Name: bucket, Placement: "default:default-placement", ACL: "public-read"}); err != nil {
+	if err := c.CreateBucket(t.Context(), s3backend.NewBucket{Name: bucket, Placement: "default:default-placement", ACL: "public-read"}); err != nil {
 		t.Fatal(err)
 	}
 	d, err := c.BucketDetails(t.Context(), bucket)
 	if err != nil || d.Owner != "rgwfs" || d.ACL.Canned() != "public-read" || d.Versioning != "" || d.Usage.Objects != 0 || len(d.Denied) != 0 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	err = c.MakeBucket(t.Context(), s3backend.NewBucket{Name: rgw.NewBucketName(), Placement: "default:nowhere"})
+	err = c.CreateBucket(t.Context(), s3backend.NewBucket{Name: rgw.NewBucketName(), Placement: "default:nowhere"})
 	wantKind(t, err, s3backend.KindInvalid)
 	_, err = c.BucketDetails(t.Context(), rgw.NewBucketName())
 	wantKind(t, err, s3backend.KindNotExist)

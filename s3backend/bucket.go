@@ -26,17 +26,7 @@ func (c *Client) ListBuckets(ctx context.Context) ([]BucketInfo, error) {
 	return buckets, err
 }
 
-// CreateBucket makes a bucket. KindExist if the name is taken; on RGW making
-// one's own bucket again is no error.
-func (c *Client) CreateBucket(ctx context.Context, name string) error {
-	_, err := c.call(ctx, "CreateBucket", name, "", func(ctx context.Context) error {
-		_, err := c.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &name})
-		return err
-	})
-	return err
-}
-
-// DeleteBucket removes a bucket. KindNotEmpty if it has objects.
+// DeleteBucket implements Service.
 func (c *Client) DeleteBucket(ctx context.Context, name string) error {
 	_, err := c.call(ctx, "DeleteBucket", name, "", func(ctx context.Context) error {
 		_, err := c.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: &name})

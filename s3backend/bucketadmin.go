@@ -12,18 +12,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// NewBucket describes a bucket to be made.
-type NewBucket struct {
-	Name string
-	// Placement is RGW's "[zonegroup][:placement]" (the S3 location
-	// constraint); "" leaves it to the server.
-	Placement string
-	ACL       string // canned; "" = private
-}
-
-// MakeBucket makes a bucket. KindExist if the name is taken; on RGW making
-// one's own bucket again is no error.
-func (c *Client) MakeBucket(ctx context.Context, req NewBucket) error {
+// CreateBucket implements Service.
+func (c *Client) CreateBucket(ctx context.Context, req NewBucket) error {
 	const op = "CreateBucket"
 	in := &s3.CreateBucketInput{Bucket: &req.Name, ACL: types.BucketCannedACL(req.ACL)}
 	if req.Placement != "" {

@@ -328,7 +328,7 @@ func TestRGWUsage(t *testing.T) {
 		cfg.AccessKey, cfg.SecretKey = s3backend.Secret(rgw.LimitedAccessKey), s3backend.Secret(rgw.LimitedSecretKey)
 	})
 	name := rgw.NewBucketName()
-	if err := c.CreateBucket(t.Context(), name); err != nil {
+	if err := c.CreateBucket(t.Context(), s3backend.NewBucket{Name: name}); err != nil {
 		t.Fatal(err)
 	}
 	rgw.RemoveBucketLater(name)
@@ -354,7 +354,7 @@ func TestRGWBuckets(t *testing.T) {
 	c := rgwClient(t, rgw, true, nil)
 	name := rgw.NewBucketName()
 	rgw.RemoveBucketLater(name)
-	if err := c.CreateBucket(t.Context(), name); err != nil {
+	if err := c.CreateBucket(t.Context(), s3backend.NewBucket{Name: name}); err != nil {
 		t.Fatal(err)
 	}
 	list, err := c.ListBuckets(t.Context())

@@ -108,6 +108,27 @@ type Service interface {
 	// Bucket returns the Store of a bucket. It makes no request: whether the
 	// bucket exists is found out by the first call on the Store.
 	Bucket(name string) Store
+	// CreateBucket makes a bucket. KindExist if the name is taken; on RGW
+	// making one's own bucket again is no error.
+	CreateBucket(ctx context.Context, req NewBucket) error
+	// DeleteBucket removes a bucket. KindNotEmpty if it has objects.
+	DeleteBucket(ctx context.Context, name string) error
+}
+
+// Extras is what a Store may offer beside: what S3 knows of an object that is
+// no part of a file. A Store that does not have them does not implement it.
+type Extras interface {
+	// Endpoint returns the URL of the server.
+	Endpoint() string
+	// Info returns everything that the server says of an object.
+	Info(ctx context.Context, key string) (ObjectInfo, error)
+	// ACL and SetACL read and replace the ACL of an object.
+	ACL(ctx context.Context, key string) (ACL, error)
+	SetACL(ctx context.Context, key string, acl NewACL) error
+	// URL returns a URL that lets whoever has it fetch the object until it
+	// expires. KindPermission with ErrTokenInURL where it would give a
+	// password away.
+	URL(ctx context.Context, key string, expires time.Duration) (string, error)
 }
 
 // Limits of the S3 API, in bytes unless said; RGW has the same defaults
@@ -244,6 +265,15 @@ type CompleteMultipartRequest struct {
 type Upload struct {
 	Key, UploadID string
 	Initiated     time.Time
+}
+
+// NewBucket describes a bucket to be made.
+type NewBucket struct {
+	Name string
+	// Placement is RGW's "[zonegroup][:placement]" (the S3 location
+	// constraint); "" leaves it to the server.
+	Placement string
+	ACL       string // canned; "" = private
 }
 
 // BucketInfo is a bucket of ListBuckets.

@@ -55,7 +55,7 @@ func noise(n int) []byte {
 
 // fill makes the bucket and its objects.
 func fill(ctx context.Context, client *s3backend.Client) error {
-	if err := client.CreateBucket(ctx, bucketName); err != nil {
+	if err := client.CreateBucket(ctx, s3backend.NewBucket{Name: bucketName}); err != nil {
 		return fmt.Errorf("the sample data: %w", err)
 	}
 	store := client.Bucket(bucketName)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"rgwfs/s3backend"
@@ -46,40 +45,15 @@ and write to it; each object has its own.`,
 	}
 }
 
-// permissions are the words for what S3 calls otherwise.
-var permissions = []struct{ word, permission string }{
-	{"read", s3backend.PermissionRead}, {"write", s3backend.PermissionWrite},
-	{"read-acl", s3backend.PermissionReadACL}, {"write-acl", s3backend.PermissionWriteACL},
-	{"full", s3backend.PermissionFullControl},
-}
-
-// parseACL understands a canned ACL or a list of grants.
+// parseACL adds what may have been meant.
 func parseACL(text string) (s3backend.NewACL, error) {
-	if slices.Contains(s3backend.CannedACLs(), text) {
-		return s3backend.NewACL{Canned: text}, nil
-	}
-	if !strings.Contains(text, "=") {
+	acl, err := s3backend.ParseACL(text)
+	if err != nil && !strings.Contains(text, "=") {
 		if near := nearest(text, s3backend.CannedACLs()); near != "" {
-			return s3backend.NewACL{}, fmt.Errorf("no ACL %q; did you mean %s?", text, near)
+			err = fmt.Errorf("no ACL %q; did you mean %s?", text, near)
 		}
-		return s3backend.NewACL{}, fmt.Errorf("no ACL %q: one of %s, or grants such as read=USER", text, strings.Join(s3backend.CannedACLs(), ", "))
 	}
-	var acl s3backend.NewACL
-	for _, part := range strings.Split(text, ",") {
-		word, who, _ := strings.Cut(part, "=")
-		i := slices.IndexFunc(permissions, func(p struct{ word, permission string }) bool { return p.word == word })
-		if i < 0 || who == "" {
-			return s3backend.NewACL{}, fmt.Errorf("%q is no grant: read=USER, write=USER, read-acl=USER, write-acl=USER or full=USER", part)
-		}
-		switch who {
-		case "all":
-			who = s3backend.GroupAllUsers
-		case "authenticated":
-			who = s3backend.GroupAuthenticatedUsers
-		}
-		acl.Grants = append(acl.Grants, s3backend.Grant{Grantee: who, Permission: permissions[i].permission})
-	}
-	return acl, nil
+	return acl, err
 }
 
 // aclJSON is an ACL as it is shown.
@@ -87,6 +61,7 @@ type aclJSON struct {
 	Owner  string      `json:"owner"`
 	Canned string      `json:"canned,omitempty"`
 	Grants []grantJSON `json:"grants"`
+	text   string      // in the form that `acl set` takes
 }
 
 type grantJSON struct {
@@ -95,35 +70,12 @@ type grantJSON struct {
 }
 
 func toACLJSON(acl s3backend.ACL) aclJSON {
-	out := aclJSON{Owner: acl.Owner, Canned: acl.Canned(), Grants: []grantJSON{}}
+	out := aclJSON{Owner: acl.Owner, Canned: acl.Canned(), Grants: []grantJSON{}, text: acl.String()}
 	for _, g := range acl.Grants {
-		who, word := g.Grantee, strings.ToLower(g.Permission)
-		switch who {
-		case s3backend.GroupAllUsers:
-			who = "all"
-		case s3backend.GroupAuthenticatedUsers:
-			who = "authenticated"
-		}
-		for _, p := range permissions {
-			if p.permission == g.Permission {
-				word = p.word
-			}
-		}
-		out.Grants = append(out.Grants, grantJSON{who, word})
+		permission, grantee := g.Words()
+		out.Grants = append(out.Grants, grantJSON{grantee, permission})
 	}
 	return out
-}
-
-// text is the ACL in the form that `acl set` takes.
-func (a aclJSON) text() string {
-	if a.Canned != "" {
-		return a.Canned
-	}
-	var list []string
-	for _, g := range a.Grants {
-		list = append(list, g.Permission+"="+g.Grantee)
-	}
-	return strings.Join(list, ",")
 }
 
 func (t *tool) getACL(ctx context.Context, arg, version string) error {
@@ -147,7 +99,7 @@ func (t *tool) getACL(ctx context.Context, arg, version string) error {
 	if t.json {
 		return t.emit(out)
 	}
-	return t.printf("%s\n", out.text())
+	return t.printf("%s\n", out.text)
 }
 
 func (t *tool) setACL(ctx context.Context, arg, version string, acl s3backend.NewACL, recursive bool) error {

@@ -41,6 +41,7 @@ func attach(ctx context.Context, s *settings) (_ attachment, err error) {
 	if s.source.bucket == "" {
 		account := store.Account(client)
 		m.data, root = account, fs.AccountRoot(account)
+		s.fs.Endpoint = client.Endpoint()
 	} else {
 		bucket := store.Bucket(client.Bucket(s.source.bucket))
 		m.data = bucket

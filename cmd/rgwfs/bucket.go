@@ -60,7 +60,7 @@ func (t *tool) bucket(ctx context.Context, verb string, l location, value string
 		if _, err := t.client.BucketPlacement(ctx, l.bucket); err == nil {
 			return fail("%s: you have that bucket already", l)
 		}
-		err = t.client.MakeBucket(ctx, req)
+		err = t.client.CreateBucket(ctx, req)
 		if err != nil && s3backend.KindOf(err) == s3backend.KindExist {
 			return fail("%s: the name is taken by somebody else; choose another", l)
 		}
@@ -180,7 +180,7 @@ func (t *tool) bucketInfo(ctx context.Context, l location) error {
 		return t.emit(out)
 	}
 	rows := [][2]string{
-		{"bucket", l.String()}, {"owner", d.Owner}, {"placement", d.Placement}, {"acl", acl.text()},
+		{"bucket", l.String()}, {"owner", d.Owner}, {"placement", d.Placement}, {"acl", acl.text},
 		{"versioning", strings.ToLower(d.Versioning)},
 		{"objects", count(u.Objects)}, {"size", size(u.Bytes)},
 		{"quota of the bucket", joined(size(u.BucketBytes), count(u.BucketCount))},

@@ -81,7 +81,7 @@ func (t *tool) objectInfo(ctx context.Context, l location, version string) error
 		{"version", out.Version}, {"owner", out.Owner},
 	}
 	if out.ACL != nil {
-		rows = append(rows, [2]string{"acl", out.ACL.text()})
+		rows = append(rows, [2]string{"acl", out.ACL.text})
 	}
 	rows = append(rows, sorted("metadata ", out.Metadata)...)
 	rows = append(rows, sorted("tag ", out.Tags)...)

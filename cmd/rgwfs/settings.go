@@ -69,6 +69,9 @@ func newSettings() (*settings, []flagGroup) {
 			f.Var((*modeValue)(&s.fs.FileMode), "file-mode", "permissions of files that have none of their own in the bucket")
 			f.Var((*modeValue)(&s.fs.DirMode), "dir-mode", "permissions of directories that have none of their own")
 			f.Var((*modeValue)(&s.fs.Umask), "umask", "bits to take from these two, which are 0666 and 0777 then unless given")
+			f.StringVar(&s.backend.ACL, "acl", s.backend.ACL, "canned `ACL` of what the mount stores; without: private, the server's default")
+			f.StringVar(&s.fs.BucketPrefix, "bucket-prefix", s.fs.BucketPrefix, "`PREFIX` that the names of buckets made by mkdir on s3:// must have")
+			f.StringVar(&s.fs.Placement, "placement", s.fs.Placement, "`NAME` of where these are put (location constraint), on RGW \"ZONEGROUP:TARGET\" or \":TARGET\"")
 			f.DurationVar(&s.unmountTimeout, "unmount-timeout", s.unmountTimeout, "how long SIGTERM or the last unmount waits for unsaved data to reach the server; 0 waits for ever")
 			f.StringArrayP("options", "o", nil, "mount options, comma-separated `OPT,...`: those of mount(8), and each long flag here as name=value")
 		}),

@@ -75,6 +75,34 @@ func (s *MemService) ListBuckets(ctx context.Context) ([]s3backend.BucketInfo, e
 	return infos, nil
 }
 
+// CreateBucket implements s3backend.Service.
+func (s *MemService) CreateBucket(_ context.Context, req s3backend.NewBucket) error {
+	s.recorder.add(OpCreateBucket, "")
+	if s.find(req.Name) != nil {
+		return &s3backend.Error{Kind: s3backend.KindExist, Op: OpCreateBucket, Bucket: req.Name, Status: 409, Code: "BucketAlreadyExists"}
+	}
+	s.Create(req.Name)
+	return nil
+}
+
+// DeleteBucket implements s3backend.Service.
+func (s *MemService) DeleteBucket(ctx context.Context, name string) error {
+	s.recorder.add(OpDeleteBucket, "")
+	m := s.find(name)
+	if m == nil {
+		return &s3backend.Error{Kind: s3backend.KindNotExist, Op: OpDeleteBucket, Bucket: name, Status: 404, Code: "NoSuchBucket"}
+	}
+	page, err := m.List(ctx, s3backend.ListRequest{MaxKeys: 1})
+	if err != nil {
+		return err
+	}
+	if len(page.Objects) > 0 {
+		return &s3backend.Error{Kind: s3backend.KindNotEmpty, Op: OpDeleteBucket, Bucket: name, Status: 409, Code: "BucketNotEmpty"}
+	}
+	s.Remove(name)
+	return nil
+}
+
 // Bucket implements s3backend.Service. On a bucket that is absent now every
 // call of the Store fails with KindNotExist.
 func (s *MemService) Bucket(name string) s3backend.Store {

@@ -38,7 +38,7 @@ func limitedServer(t *testing.T, rgw *s3test.RGWServer) *server {
 	s := &server{rgw: rgw, key: rgw.LimitedAccessKey, secret: rgw.LimitedSecretKey, bucket: rgw.NewBucketName()}
 	s.connect(t)
 	rgw.RemoveBucketLater(s.bucket)
-	if err := s.client.CreateBucket(context.Background(), s.bucket); err != nil {
+	if err := s.client.CreateBucket(context.Background(), s3backend.NewBucket{Name: s.bucket}); err != nil {
 		t.Fatal(err)
 	}
 	return s
