@@ -44,7 +44,7 @@ type RGWServer struct {
 func RGW(t testing.TB) *RGWServer {
 	t.Helper()
 	if os.Getenv("RGWFS_TEST_RGW_DIR") == "" {
-		missing(t, `no RGW to test on: run "make test", or eval "$(scripts/rgw-up.sh)" first`)
+		Missing(t, `no RGW to test on: run "make test", or eval "$(scripts/rgw-up.sh)" first`)
 	}
 	return newRGWServer(t, os.Getenv)
 }
@@ -62,7 +62,7 @@ func StartRGW(t testing.TB, options ...string) *RGWServer {
 	}
 	out, err := rgwUp(t, args...)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 3 {
-		missing(t, err.Error())
+		Missing(t, err.Error())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,9 @@ func StartRGW(t testing.TB, options ...string) *RGWServer {
 	return newRGWServer(t, func(k string) string { return env[k] })
 }
 
-func missing(t testing.TB, reason string) {
+// Missing skips a test that lacks a program, or fails it if RGWFS_REQUIRE_RGW
+// is 1: then all that .ci/run installs has to be there.
+func Missing(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("RGWFS_REQUIRE_RGW") == "1" {
 		t.Fatal(reason)
