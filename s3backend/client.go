@@ -88,9 +88,6 @@ func New(ctx context.Context, cfg Config) (*Client, error) {
 			func(stack *middleware.Stack) error { return stack.Finalize.Insert(c.signer, "Retry", middleware.After) },
 		},
 	}
-	if cfg.UnsignedPayload || cfg.Signature == SignatureV2 {
-		unsignedPayload(&c.options)
-	}
 	if cfg.RequesterPays {
 		c.options.APIOptions = append(c.options.APIOptions, smithyhttp.AddHeaderValue("X-Amz-Request-Payer", "requester"))
 	}
@@ -183,6 +180,9 @@ func (s staticEndpoint) ResolveEndpoint(_ context.Context, p s3.EndpointParamete
 		if s.virtualHost {
 			u.Host = *p.Bucket + "." + u.Host
 		} else {
+			// RGW verifies version 4 over the path as it would escape it itself:
+			// with %3A for the colon after a tenant.
+			u.RawPath = u.EscapedPath() + "/" + escapeKey(qualified(s.tenant, *p.Bucket))
 			u.Path += "/" + qualified(s.tenant, *p.Bucket)
 		}
 	}

@@ -127,6 +127,9 @@ func (c *Client) Signature() string { return c.signer.inUse() }
 
 type schemeKey struct{}
 
+// unsigned stands in the place of the payload's hash.
+const unsigned = "UNSIGNED-PAYLOAD"
+
 var _ s3.HTTPSignerV4 = (*signer)(nil)
 
 // SignHTTP implements s3.HTTPSignerV4, for version 2 too.
@@ -157,6 +160,10 @@ func (s *signer) SignHTTP(ctx context.Context, creds aws.Credentials, req *http.
 	if version == schemeV2 {
 		signV2(creds, req, hostBucket(s.cfg, s.endpoint, req.URL), now)
 		return nil
+	}
+	if s.cfg.UnsignedPayload {
+		payloadHash = unsigned
+		req.Header.Set("X-Amz-Content-Sha256", unsigned)
 	}
 	return s.v4.SignHTTP(ctx, creds, req, payloadHash, service, region, now, opts...)
 }

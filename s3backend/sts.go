@@ -69,8 +69,8 @@ func (s *sessions) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		var resp *smithyhttp.ResponseError
 		refused := errors.As(err, &api) && errors.As(err, &resp) && resp.HTTPStatusCode() < http.StatusInternalServerError
 		if refused {
-			// What the SDK says besides is of no use to a reader.
-			err = fmt.Errorf("GetSessionToken: %s", api.ErrorCode())
+			// The SDK looks for the code where RGW does not put it.
+			err = fmt.Errorf("GetSessionToken: status %d", resp.HTTPStatusCode())
 		} else {
 			err = strip(err)
 		}
