@@ -101,7 +101,7 @@ func program(t testing.TB, name string) string {
 		// Not in the PATH of users other than root.
 		path = filepath.Join("/usr/sbin", name)
 		if _, err := os.Stat(path); err != nil {
-			missing(t, name+" is not installed")
+			Missing(t, name+" is not installed")
 		}
 	}
 	return path
