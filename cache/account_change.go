@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"slices"
+	"time"
 
 	"rgwfs/s3backend"
 )
@@ -13,7 +14,9 @@ func (a *Account) CreateBucket(ctx context.Context, req s3backend.NewBucket) err
 	if a.c.cfg.ReadOnly {
 		return keyError(s3backend.KindReadOnly, op, req.Name, "")
 	}
-	// On RGW making one's own bucket again is no error: only the list tells.
+	// On RGW making one's own bucket again is no error: only the list tells,
+	// as it is now.
+	a.expire()
 	if _, err := a.Bucket(ctx, req.Name); !s3backend.IsNotExist(err) {
 		if err == nil {
 			err = keyError(s3backend.KindExist, op, req.Name, "")
@@ -28,6 +31,13 @@ func (a *Account) CreateBucket(ctx context.Context, req s3backend.NewBucket) err
 	}
 	a.known = append(slices.Clip(a.known), s3backend.BucketInfo{Name: req.Name, Created: a.c.now()})
 	return nil
+}
+
+// expire makes the next question ask for the list.
+func (a *Account) expire() {
+	a.listMu.Lock()
+	defer a.listMu.Unlock()
+	a.expires = time.Time{}
 }
 
 // RemoveBucket removes an empty bucket. KindNotEmpty if it has objects, or
