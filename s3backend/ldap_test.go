@@ -43,7 +43,7 @@ func TestLDAP(t *testing.T) {
 			t.Run(user+" "+mode, func(t *testing.T) {
 				c := signedIn(t, token, mode == s3backend.SignatureV2, func(cfg *s3backend.Config) { cfg.Signature = mode })
 				name := rgw.NewBucketName()
-				if err := c.CreateBucket(t.Context(), name); err != nil {
+				if err := c.CreateBucket(t.Context(), s3backend.NewBucket{Name: name}); err != nil {
 					t.Fatal(err)
 				}
 				rgw.RemoveBucketLater(name)
@@ -110,7 +110,7 @@ func TestLDAP(t *testing.T) {
 			c := signedIn(t, token, mode == s3backend.SignatureV4, func(cfg *s3backend.Config) { cfg.ExchangeToken, cfg.Signature = true, mode })
 			before := ldap.Lookups("alice")
 			name := rgw.NewBucketName()
-			if err := c.CreateBucket(t.Context(), name); err != nil {
+			if err := c.CreateBucket(t.Context(), s3backend.NewBucket{Name: name}); err != nil {
 				t.Fatal(err)
 			}
 			rgw.RemoveBucketLater(name)
@@ -140,6 +140,8 @@ func TestLDAP(t *testing.T) {
 			}
 		}
 	})
+
+	t.Run("web identity", func(t *testing.T) { webIdentity(t, rgw, dir) })
 
 	for _, hidden := range []string{"hush", ldapToken("carol", "hush"), "Signature=", "Credential=", "0123456789abcdef"} {
 		if strings.Contains(log.String(), hidden) {

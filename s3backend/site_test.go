@@ -208,7 +208,7 @@ func TestRGWTenant(t *testing.T) {
 	owner := rgwClient(t, rgw, false, func(cfg *s3backend.Config) {
 		cfg.AccessKey, cfg.SecretKey = s3backend.Secret(tenant), "secret"
 	})
-	if err := owner.CreateBucket(t.Context(), name); err != nil {
+	if err := owner.CreateBucket(t.Context(), s3backend.NewBucket{Name: name}); err != nil {
 		t.Fatal(err)
 	}
 	policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam:::user/rgwfs"]},"Action":"s3:*","Resource":["arn:aws:s3::` + tenant + `:` + name + `","arn:aws:s3::` + tenant + `:` + name + `/*"]}]}`

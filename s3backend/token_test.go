@@ -200,7 +200,7 @@ func TestNothingStreams(t *testing.T) {
 			_, err2 := b.UploadPart(t.Context(), s3backend.UploadPartRequest{Key: "k", UploadID: "u", Number: 1, Body: strings.NewReader(big), Size: int64(len(big))})
 			_, err3 := b.CompleteMultipart(t.Context(), s3backend.CompleteMultipartRequest{Key: "k", UploadID: "u", Parts: []s3backend.Part{{Number: 1, ETag: md5Of("x"), Size: 1}}})
 			_, err4 := b.DeleteMany(t.Context(), []string{"k", "l"})
-			for _, err := range []error{err1, err2, err3, err4, c.CreateBucket(t.Context(), "bucket")} {
+			for _, err := range []error{err1, err2, err3, err4, c.CreateBucket(t.Context(), s3backend.NewBucket{Name: "bucket"})} {
 				wantKind(t, err, s3backend.KindPermission)
 			}
 			mu.Lock()
