@@ -30,7 +30,8 @@ const (
 func (e *encrypted) Copy(ctx context.Context, req CopyRequest) (Object, error) {
 	const op = "CopyObject"
 	if !e.ring.encrypts() {
-		return e.bucket.Copy(ctx, req)
+		obj, err := e.bucket.Copy(ctx, req)
+		return obj, e.explainDenied(ctx, err)
 	}
 	if err := e.checkSource(op, req.Key, req.SourceKey); err != nil {
 		return Object{}, err

@@ -154,7 +154,8 @@ func (e *encrypted) Put(ctx context.Context, req PutRequest) (Object, error) {
 // put is Put with further headers for the object.
 func (e *encrypted) put(ctx context.Context, req PutRequest, extra http.Header) (obj Object, err error) {
 	if !e.ring.encrypts() {
-		return e.bucket.Put((&sseRequest{extra: extra}).in(ctx), req)
+		obj, err = e.bucket.Put((&sseRequest{extra: extra}).in(ctx), req)
+		return obj, e.explainDenied(ctx, err)
 	}
 	if err := e.prove(ctx, req.Key); err != nil {
 		return Object{}, err
@@ -168,7 +169,7 @@ func (e *encrypted) put(ctx context.Context, req PutRequest, extra http.Header) 
 		return Object{}, e.remove(ctx, "PutObject", req.Key, r.header)
 	}
 	if err != nil {
-		return Object{}, err
+		return Object{}, e.explainDenied(ctx, err)
 	}
 	e.ring.learn(e.object(req.Key), 0)
 	return obj, nil
@@ -228,7 +229,8 @@ func (e *encrypted) CreateMultipart(ctx context.Context, req CreateMultipartRequ
 
 func (e *encrypted) create(ctx context.Context, req CreateMultipartRequest, extra http.Header) (id string, err error) {
 	if !e.ring.encrypts() {
-		return e.bucket.CreateMultipart((&sseRequest{extra: extra}).in(ctx), req)
+		id, err = e.bucket.CreateMultipart((&sseRequest{extra: extra}).in(ctx), req)
+		return id, e.explainDenied(ctx, err)
 	}
 	r := &sseRequest{key: e.ring.writes(), extra: extra}
 	err = e.write(ctx, r, nil, func(ctx context.Context) error {
@@ -242,7 +244,7 @@ func (e *encrypted) create(ctx context.Context, req CreateMultipartRequest, extr
 		err = e.fail("CreateMultipartUpload", req.Key, KindUnsupported, err)
 	}
 	if err != nil {
-		return "", err
+		return "", e.explainDenied(ctx, err)
 	}
 	e.ring.mark(e.ring.proven, e.name)
 	return id, nil
