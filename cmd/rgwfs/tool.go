@@ -154,6 +154,10 @@ func (t *tool) explain(what location, err error) error {
 	case s3backend.KindNotExist:
 		return fail("%s: there is none%s", what, requestNote(answer))
 	case s3backend.KindPermission:
+		// Those of encryption and policies say more than the server did.
+		if strings.Contains(answer.Message, "--sse-c-key-file") || strings.Contains(answer.Message, "policy") {
+			return fail("%s: %s%s", what, answer.Message, requestNote(answer))
+		}
 		return fail("%s: these credentials may not do that (%s): its owner can grant it%s", what, answer.Op, requestNote(answer))
 	}
 	return fail("%s: %v", what, err)
