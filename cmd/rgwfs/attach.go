@@ -38,12 +38,16 @@ func attach(ctx context.Context, s *settings) (_ attachment, err error) {
 	}
 	m := &fuseMount{gone: make(chan struct{}), cache: store, client: client}
 	var root fs.Root
+	var service s3backend.Service = client
+	if !s.asOf.IsZero() {
+		service = client.AsOf(s.asOf)
+	}
 	if s.source.bucket == "" {
-		account := store.Account(client)
+		account := store.Account(service)
 		m.data, root = account, fs.AccountRoot(account)
 		s.fs.Endpoint = client.Endpoint()
 	} else {
-		bucket := store.Bucket(client.Bucket(s.source.bucket))
+		bucket := store.Bucket(service.Bucket(s.source.bucket))
 		m.data = bucket
 		root, err = fs.BucketRoot(bucket, s.source.prefix)
 	}

@@ -17,6 +17,10 @@ const pathForms = "PATH is s3://BUCKET/KEY, or a file or directory in a mount of
 // xattrEndpoint is the extended attribute by which a mount tells its server.
 const xattrEndpoint = "user.s3.endpoint"
 
+// pastMark is between the source and the time of a mount of the past in the
+// mount table. Commands on paths there would work on the present.
+const pastMark = "@"
+
 // location is an object, a directory of objects, or a bucket.
 type location struct {
 	bucket string // "" = all buckets
@@ -120,6 +124,9 @@ func inMount(path string) (location, bool, error) {
 		if entry, ok = mountAbove(entries, resolved); !ok || !isOurs(entry) {
 			return location{}, false, nil
 		}
+	}
+	if source, when, ok := strings.Cut(entry.source, pastMark); ok {
+		return location{}, false, fmt.Errorf("the mount on %s shows %s as of %s: give %s/KEY, and --version or --as-of where there is one", entry.point, source, when, source)
 	}
 	base, err := parseURL(strings.TrimSuffix(entry.source, "/"))
 	if entry.source == "s3://" {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"rgwfs/s3backend/s3test"
 )
@@ -129,4 +132,34 @@ func TestBucketsByMkdir(t *testing.T) {
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestMountOfThePast(t *testing.T) {
+	s := rgwServer(t)
+	s.tool(t, "bucket", "versioning", s.bucket, "on")
+	s.put(t, "d/f", "then")
+	s.put(t, "gone", "x")
+	time.Sleep(1100 * time.Millisecond)
+	when := time.Now().UTC().Format(time.RFC3339Nano)
+	time.Sleep(1100 * time.Millisecond)
+	s.put(t, "d/f", "later on")
+	s.put(t, "later", "x")
+	s.tool(t, "rm", "s3://"+s.bucket+"/gone")
+
+	p := foreground(t, s, "--as-of", when)
+	entries, err := os.ReadDir(p.dir)
+	if err != nil || len(entries) != 2 || entries[0].Name() != "d" || entries[1].Name() != "gone" {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if data, err := os.ReadFile(filepath.Join(p.dir, "d/f")); err != nil || string(data) != "then" {
+		t.Errorf("%q, %v", data, err)
+	}
+	if _, err := os.Stat(filepath.Join(p.dir, "later")); !os.IsNotExist(err) {
+		t.Errorf("later: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "new"), nil, 0o644); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("writing: %v", err)
+	}
+	// A command on such a path would mean the present.
+	s.toolFails(t, exitFailure, "as of", "rm", filepath.Join(p.dir, "gone"))
 }

@@ -15,18 +15,13 @@ newest version before the current one, or before the removal.`,
 		least: 1, most: -1,
 		setup: func(t *tool) func(context.Context, []string) error {
 			version := t.flags.String("version", "", "`ID` of the version (see `rgwfs versions`)")
-			asOf := t.flags.String("as-of", "", "what it was at this `TIME`, such as 2026-11-01T00:00Z")
+			var asOf timeValue
+			t.flags.Var(&asOf, "as-of", "what it was then, such as 2026-11-01T00:00Z")
 			return func(ctx context.Context, operands []string) error {
-				if *version != "" && (*asOf != "" || len(operands) > 1) {
+				if *version != "" && (!time.Time(asOf).IsZero() || len(operands) > 1) {
 					return usageError("restore", "--version is for one PATH, and without --as-of")
 				}
-				var when time.Time
-				if *asOf != "" {
-					var err error
-					if when, err = parseTime(*asOf); err != nil {
-						return usageError("restore", "%v", err)
-					}
-				}
+				when := time.Time(asOf)
 				for _, arg := range operands {
 					l, err := t.open(ctx, arg)
 					if err != nil {
@@ -87,15 +82,4 @@ func chooseVersion(versions []s3backend.Version, when time.Time) (s3backend.Vers
 		}
 	}
 	return s3backend.Version{}, false
-}
-
-// parseTime understands RFC 3339, also without seconds, time or zone; without
-// a zone it is local.
-func parseTime(text string) (time.Time, error) {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fail("%q is no time: give it as 2026-11-01T00:00Z", text)
 }

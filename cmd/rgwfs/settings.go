@@ -26,6 +26,7 @@ type settings struct {
 	logFormat      string
 	logFile        string
 
+	asOf    time.Time // zero = now
 	backend s3backend.Config
 	cache   cache.Config
 	fs      fs.Config
@@ -69,6 +70,7 @@ func newSettings() (*settings, []flagGroup) {
 			f.Var((*modeValue)(&s.fs.FileMode), "file-mode", "permissions of files that have none of their own in the bucket")
 			f.Var((*modeValue)(&s.fs.DirMode), "dir-mode", "permissions of directories that have none of their own")
 			f.Var((*modeValue)(&s.fs.Umask), "umask", "bits to take from these two, which are 0666 and 0777 then unless given")
+			f.Var((*timeValue)(&s.asOf), "as-of", "mount versioned buckets as they were then, read-only, such as 2026-11-01T00:00Z")
 			f.StringVar(&s.backend.ACL, "acl", s.backend.ACL, "canned `ACL` of what the mount stores; without: private, the server's default")
 			f.StringVar(&s.fs.BucketPrefix, "bucket-prefix", s.fs.BucketPrefix, "`PREFIX` that the names of buckets made by mkdir on s3:// must have")
 			f.StringVar(&s.fs.Placement, "placement", s.fs.Placement, "`NAME` of where these are put (location constraint), on RGW \"ZONEGROUP:TARGET\" or \":TARGET\"")
@@ -151,6 +153,14 @@ func (s *settings) derive(given map[string]bool) {
 	}
 	s.fs.ForceUID, s.fs.ForceGID = given["uid"], given["gid"]
 	s.fs.FsName = s.source.String()
+	if !s.asOf.IsZero() {
+		s.fs.ReadOnly = true
+		s.fs.FsName += pastMark + s.asOf.UTC().Format(time.RFC3339)
+		// What is asked for once is so for ever.
+		if !given["metadata-ttl"] {
+			s.cache.MetadataTTL = time.Hour
+		}
+	}
 	s.fs.NegativeTTL = s.cache.NegativeTTL
 	s.cache.ReadOnly = s.fs.ReadOnly
 	s.cache.EncryptStaging = len(s.backend.SSEKeys) > 0

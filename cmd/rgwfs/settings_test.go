@@ -69,7 +69,7 @@ func TestFlagsOverOptionsOverEnvironmentOverDefault(t *testing.T) {
 // TestEveryFlagInTheEnvironment sets each flag by its variable, so that none
 // is left out.
 func TestEveryFlagInTheEnvironment(t *testing.T) {
-	values := map[string]string{"SIZE": "65M", "MODE": "0640", "ID": "12", "duration": "7s", "bool": "true", "string": "/x", "text|json": "json", "debug|info|warn|error": "error", "auto|v4|v2|hybrid": "hybrid"}
+	values := map[string]string{"SIZE": "65M", "MODE": "0640", "ID": "12", "duration": "7s", "bool": "true", "TIME": "2026-11-01T00:00Z", "string": "/x", "text|json": "json", "debug|info|warn|error": "error", "auto|v4|v2|hybrid": "hybrid"}
 	_, groups := newSettings()
 	for _, name := range longNames(merged(groups)) {
 		if name == "options" {

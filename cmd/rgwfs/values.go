@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // sizeValue is a flag's size in bytes: 1048576, 64M, 64MiB (powers of 1024) or
@@ -111,3 +112,32 @@ func (v choiceValue) String() string {
 }
 
 func (v choiceValue) Type() string { return strings.Join(v.choices, "|") }
+
+// timeValue is a flag's point in time.
+type timeValue time.Time
+
+func (v *timeValue) Set(text string) error {
+	t, err := parseTime(text)
+	*v = timeValue(t)
+	return err
+}
+
+func (v *timeValue) String() string {
+	if time.Time(*v).IsZero() {
+		return ""
+	}
+	return time.Time(*v).Format(time.RFC3339)
+}
+
+func (v *timeValue) Type() string { return "TIME" }
+
+// parseTime understands RFC 3339, also without seconds, time or zone; without
+// a zone it is local.
+func parseTime(text string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is no time: give it as 2026-11-01T00:00Z", text)
+}
