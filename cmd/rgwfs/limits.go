@@ -48,3 +48,17 @@ func raiseFileLimit() (string, error) {
 	}
 	return "", nil
 }
+
+// forbidCore keeps the process out of core dumps, which would hold keys,
+// passwords and users' data. systemd-coredump heeds this limit too.
+func forbidCore() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return fmt.Errorf("getrlimit: %w", err)
+	}
+	limit.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &limit); err != nil {
+		return fmt.Errorf("setrlimit: %w", err)
+	}
+	return nil
+}

@@ -55,6 +55,9 @@ func serveMount(ctx context.Context, inv *invocation, s *settings, ready func() 
 		logger.Warn("the debug log names keys, which may be private; it never holds credentials")
 	}
 	limitMemory(inv, s.cache.MemoryLimit)
+	if err := forbidCore(); err != nil {
+		return err
+	}
 	warning, err := raiseFileLimit()
 	if err != nil {
 		return err
