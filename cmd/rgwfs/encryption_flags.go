@@ -19,8 +19,14 @@ func encryptionFlags(f *pflag.FlagSet, c *s3backend.Config) {
 
 // verifyEncryption finds out whether the server encrypts as asked for.
 func verifyEncryption(ctx context.Context, client *s3backend.Client, s *settings) error {
-	if s.source.bucket == "" || s.fs.ReadOnly {
-		return nil // found out by the first write to each bucket
+	if s.source.bucket == "" {
+		return nil // found out by the first use of each bucket
+	}
+	if err := warnOfWrongKey(ctx, client, s); err != nil {
+		return explain(s, err)
+	}
+	if s.fs.ReadOnly {
+		return nil
 	}
 	err := client.CheckEncryption(ctx, s.source.bucket, s.source.prefix)
 	if err == nil {
@@ -72,3 +78,25 @@ func (v *sseValue) Set(text string) error {
 func (v *sseValue) String() string { return s3backend.Encryption(*v).String() }
 
 func (v *sseValue) Type() string { return "AES256|aws:kms[:KEYID]" }
+
+// warnOfWrongKey says so if the first object is encrypted with a key that was
+// not given. It may be meant: a bucket can hold objects of several keys.
+func warnOfWrongKey(ctx context.Context, client *s3backend.Client, s *settings) error {
+	if len(s.backend.SSEKeys) == 0 || s.backend.Logger == nil {
+		return nil
+	}
+	page, err := client.Bucket(s.source.bucket).List(ctx, s3backend.ListRequest{Prefix: s.source.prefix, MaxKeys: 1})
+	if err != nil || len(page.Objects) == 0 {
+		return err
+	}
+	key := page.Objects[0].Key
+	e, err := client.EncryptionOf(ctx, s.source.bucket, key)
+	if err != nil {
+		// Somebody else's object, or gone meanwhile: the mount works all the same.
+		return nil
+	}
+	if e.Method == s3backend.SSEC && e.Key == "" {
+		s.backend.Logger.Warn("the first object is encrypted with a key that is not among those of --sse-c-key-file: is it the right file?", "key", key)
+	}
+	return nil
+}

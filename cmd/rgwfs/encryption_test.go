@@ -223,8 +223,11 @@ func TestMountWithWrongKey(t *testing.T) {
 				t.Error("the directory was renamed")
 			}
 			same(t, filepath.Join(p.dir, "plain"), []byte("plain"))
-			if !strings.Contains(p.logged(), "--sse-c-key-file") {
+			if !strings.Contains(p.logged(), "give its key by --sse-c-key-file") && !strings.Contains(p.logged(), "add the right one by --sse-c-key-file") {
 				t.Errorf("the log has no mend: %s", p.logged())
+			}
+			if warned := strings.Contains(p.logged(), "is it the right file?"); warned != (keys != nil) {
+				t.Errorf("a warning at the mount: %v: %s", warned, p.logged())
 			}
 		})
 	}
