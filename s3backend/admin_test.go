@@ -149,8 +149,14 @@ func TestRGWBucketACL(t *testing.T) {
 }
 
 func TestRGWSignedURL(t *testing.T) {
+	for version, word := range map[string]string{s3backend.SignatureV4: "X-Amz-Signature=", s3backend.SignatureV2: "&Signature="} {
+		t.Run(version, func(t *testing.T) { testSignedURL(t, version, word) })
+	}
+}
+
+func testSignedURL(t *testing.T, version, word string) {
 	rgw := s3test.RGW(t)
-	c := rgwClient(t, rgw, false, nil)
+	c := rgwClient(t, rgw, false, func(cfg *s3backend.Config) { cfg.Signature = version })
 	bucket := rgw.NewBucket()
 	sign := func(req s3backend.URLRequest) string {
 		t.Helper()
@@ -158,6 +164,9 @@ func TestRGWSignedURL(t *testing.T) {
 		url, err := c.SignURL(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(url, word) {
+			t.Errorf("not signed by %s: %s", version, url)
 		}
 		return url
 	}

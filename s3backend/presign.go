@@ -36,7 +36,8 @@ type URLRequest struct {
 // SignURL returns a URL that gives whoever has it this user's right to fetch or
 // store one object, until it expires. It makes no request, so it can't tell
 // whether there is such an object or right. Temporary credentials make it end
-// with them. (S3 query authentication, signature version 4)
+// with them. The signature has the version that Config.Signature
+// says for data. (S3 query authentication)
 func (c *Client) SignURL(ctx context.Context, req URLRequest) (string, error) {
 	const op = "PresignURL"
 	b := c.at(req.Bucket)
@@ -65,6 +66,10 @@ func (c *Client) SignURL(ctx context.Context, req URLRequest) (string, error) {
 	method := http.MethodGet
 	if req.Put {
 		method = http.MethodPut
+	}
+	// By the version that data goes by, and by 2 where 4 can't carry the key.
+	if c.signer.scheme(classData) == schemeV2 || strings.Contains(creds.AccessKeyID, "/") {
+		return c.PresignV2(ctx, method, plain, nil, req.Expires)
 	}
 	r, err := http.NewRequestWithContext(ctx, method, plain, nil)
 	if err != nil {
