@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
 // Limits of copies through this client, in bytes.
@@ -58,10 +61,20 @@ type sseCopy struct {
 	// guard: the target is the source, and must not be replaced if it is
 	// another generation by then.
 	guard bool
+	// version of the source, "" = the current one. from has addVersion then.
+	version string
+}
+
+// source returns the context of requests that read the source.
+func (c *sseCopy) source(ctx context.Context) context.Context {
+	if c.version == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, versionKey{}, c.version)
 }
 
 func (c *sseCopy) run(ctx context.Context) (Object, error) {
-	src, opened, err := c.from.headWith(ctx, c.req.SourceKey)
+	src, opened, err := c.from.headWith(c.source(ctx), c.req.SourceKey)
 	if err != nil {
 		return Object{}, err
 	}
@@ -142,7 +155,7 @@ func (c *sseCopy) read(ctx context.Context, p []byte, off int64) error {
 	if len(p) == 0 {
 		return nil
 	}
-	_, body, err := c.from.Get(ctx, GetRequest{Key: c.req.SourceKey, Offset: off, Length: int64(len(p)), IfMatch: c.src.ETag})
+	_, body, err := c.from.Get(c.source(ctx), GetRequest{Key: c.req.SourceKey, Offset: off, Length: int64(len(p)), IfMatch: c.src.ETag})
 	if err != nil {
 		return err
 	}
@@ -173,7 +186,7 @@ func (c *sseCopy) parts(ctx context.Context, id string) (Object, error) {
 	if err != nil {
 		return Object{}, err
 	}
-	if c.guard || len(parts) > 1 || parts[0].ETag != c.src.ETag {
+	if c.version == "" && (c.guard || len(parts) > 1 || parts[0].ETag != c.src.ETag) {
 		// RGW 16 ignores x-amz-copy-source-if-match. A part's ETag is the MD5 of
 		// its bytes, and the source's too if it was stored by one PUT; else it
 		// has to be looked at again.
@@ -190,6 +203,9 @@ func (c *sseCopy) parts(ctx context.Context, id string) (Object, error) {
 
 // copyParts copies on the server, a large object in one part if it can be.
 func (c *sseCopy) copyParts(ctx context.Context, id string) ([]Part, error) {
+	if c.version != "" {
+		return nil, c.to.fail("UploadPartCopy", c.req.Key, KindUnsupported, errors.New("versions come through the client"))
+	}
 	var parts []Part
 	for off := int64(0); off < c.src.Size; {
 		n := min(c.src.Size-off, MaxCopySize)
@@ -275,4 +291,16 @@ func (e *encrypted) copyPart(ctx context.Context, req CopyPartRequest, source Ke
 		return Part{}, err
 	}
 	return part, nil
+}
+
+// restoreEncrypted is RestoreVersion of a Client that encrypts.
+func (c *Client) restoreEncrypted(ctx context.Context, bucket, key, version string) (Object, error) {
+	reader := *c
+	reader.options.APIOptions = append(slices.Clip(reader.options.APIOptions), addVersion)
+	reader.s3 = s3.New(reader.options)
+	cp := &sseCopy{
+		to: &encrypted{c.at(bucket), c.ring}, from: &encrypted{reader.at(bucket), c.ring},
+		req: CopyRequest{Key: key, SourceKey: key}, version: version,
+	}
+	return cp.run(ctx)
 }

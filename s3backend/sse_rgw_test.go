@@ -149,6 +149,41 @@ func TestRGWCopyKeepsHeaders(t *testing.T) {
 	}
 }
 
+// A version that is restored is encrypted as all that is written.
+func TestRGWRestoreEncrypted(t *testing.T) {
+	rgw := s3test.RGW(t)
+	k1, k2 := newKey(t), newKey(t)
+	bucket := rgw.NewBucket()
+	c := sseClient(t, rgw, k1, k2)
+	if err := c.SetVersioning(t.Context(), bucket, true); err != nil {
+		t.Fatal(err)
+	}
+	contents := []string{"plain data", randomText(t, 9<<20), "", "newest"}
+	put(t, rgwClient(t, rgw, true, nil).Bucket(bucket), "k", contents[0])
+	put(t, sseClient(t, rgw, k2).Bucket(bucket), "k", contents[1])
+	put(t, c.Bucket(bucket), "k", contents[2])
+	put(t, c.Bucket(bucket), "k", contents[3])
+	page, err := c.ListVersions(t.Context(), s3backend.VersionsRequest{Bucket: bucket, Prefix: "k"})
+	if err != nil || len(page.Versions) != 4 {
+		t.Fatal(page, err)
+	}
+	for i, want := range contents {
+		if _, err := c.RestoreVersion(t.Context(), bucket, "k", page.Versions[3-i].ID); err != nil {
+			t.Fatal(err)
+		}
+		o, err := c.Bucket(bucket).Head(t.Context(), "k")
+		if err != nil || o.Size != int64(len(want)) {
+			t.Fatal(o, err)
+		}
+		if want != "" && get(t, c.Bucket(bucket), "k") != want {
+			t.Errorf("version %d: another content", i)
+		}
+		if r := rgw.Do(http.MethodHead, "/"+bucket+"/k", "", nil, nil); r.Status != http.StatusBadRequest {
+			t.Errorf("version %d is restored in the clear", i)
+		}
+	}
+}
+
 func TestRGWSeveralKeys(t *testing.T) {
 	rgw := s3test.RGW(t)
 	k1, k2 := newKey(t), newKey(t)

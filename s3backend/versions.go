@@ -122,6 +122,9 @@ func (c *Client) RestoreVersion(ctx context.Context, bucket, key, version string
 	if version == "" {
 		return Object{}, b.fail(op, key, KindInvalid, errors.New("no version is named"))
 	}
+	if c.ring.encrypts() {
+		return c.restoreEncrypted(ctx, bucket, key, version)
+	}
 	obj := Object{Key: key}
 	_, err := c.call(ctx, op, bucket, key, func(ctx context.Context) error {
 		out, err := c.s3.CopyObject(ctx, &s3.CopyObjectInput{
