@@ -53,9 +53,11 @@ func (s *abandonedStore) CompleteMultipart(ctx context.Context, req s3backend.Co
 func (s *abandonedStore) retry(ctx context.Context) {
 	s.mu.Lock()
 	left := s.left
-	if len(left) > 0 {
-		s.left = make(map[string]string)
+	if len(left) == 0 {
+		s.mu.Unlock()
+		return // the map stays the others'
 	}
+	s.left = make(map[string]string)
 	s.mu.Unlock()
 	failed := false
 	for id, key := range left {
