@@ -34,6 +34,7 @@ type File struct {
 
 	mu       sync.Mutex        // guards what follows; held for moments only
 	key      string            //
+	moves    uint64            // counts renames
 	base     Attr              // the newest generation known; ETag "" = none
 	size     int64             // while dirty
 	mtime    time.Time         // while dirty
@@ -87,6 +88,22 @@ func (f *File) Release() { f.b.release(f) }
 // Attr returns the file's attributes, with its Metadata known. It waits for
 // no upload; it costs one HEAD if the object's metadata is not remembered.
 func (f *File) Attr(ctx context.Context) (Attr, error) {
+	for {
+		f.mu.Lock()
+		moves := f.moves
+		f.mu.Unlock()
+		a, err := f.attr(ctx)
+		f.mu.Lock()
+		moved := f.moves != moves
+		f.mu.Unlock()
+		if !moved || !s3backend.IsNotExist(err) {
+			return a, err
+		}
+		// Asked for under a name that a rename has taken away meanwhile.
+	}
+}
+
+func (f *File) attr(ctx context.Context) (Attr, error) {
 	if a, ok := f.local(); ok {
 		if a.Metadata != nil {
 			return a, nil

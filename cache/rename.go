@@ -180,6 +180,7 @@ func (b *Bucket) setKey(f *File, oldKey, newKey string, a *Attr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.key = newKey
+	f.moves++
 	if f.stream != nil {
 		f.stream.key = newKey
 	}
