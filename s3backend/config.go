@@ -93,6 +93,13 @@ type Config struct {
 	// one to the other and is jittered.
 	MinBackoff, MaxBackoff time.Duration
 
+	// PageSize is how many keys are asked for where a listing wants as many as
+	// the server gives, 0 = the server's own default. See Profile.
+	PageSize int
+	// SignatureHint is the version that SignatureAuto begins with, "" = 4. It is
+	// changed as if it had been found out. See Profile.
+	SignatureHint string
+
 	// Connections is how many connections to the server may be open at a time;
 	// further requests wait.
 	Connections int
@@ -101,6 +108,8 @@ type Config struct {
 	Version string
 	// Logger gets a debug record of every call; nil discards them.
 	Logger *slog.Logger
+	// slowAck leaves TCP_QUICKACK out: to measure what it gains.
+	slowAck bool
 	// WrapTransport, if set, wraps the HTTP transport below stall detection and
 	// retries. Tests inject faults and count requests here.
 	WrapTransport func(http.RoundTripper) http.RoundTripper

@@ -1,6 +1,7 @@
 package s3backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,8 +25,8 @@ func (b *bucket) List(ctx context.Context, req ListRequest) (Page, error) {
 		// Without it a key with a control character is XML that nothing reads.
 		EncodingType: types.EncodingTypeUrl,
 	}
-	if req.MaxKeys > 0 {
-		in.MaxKeys = aws.Int32(int32(min(req.MaxKeys, 1<<30)))
+	if n := cmp.Or(req.MaxKeys, b.c.cfg.PageSize); n > 0 {
+		in.MaxKeys = aws.Int32(int32(min(n, 1<<30)))
 	}
 	for {
 		raw := &listing{}

@@ -98,7 +98,11 @@ func newSigner(cfg *Config, endpoint *url.URL, log *slog.Logger) *signer {
 	s := &signer{mode: cfg.Signature, cfg: cfg, endpoint: endpoint, log: log}
 	// S3 signs the path as it is sent; other services of AWS encode it twice.
 	s.v4 = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
-	switch s.mode {
+	begin := s.mode
+	if begin == SignatureAuto {
+		begin = cfg.SignatureHint
+	}
+	switch begin {
 	case SignatureV2:
 		s.learned[classNames].scheme.Store(uint32(schemeV2))
 		fallthrough
@@ -213,7 +217,7 @@ func (s *signer) HandleFinalize(ctx context.Context, in middleware.FinalizeInput
 	case accepted(err2):
 		l.works.Store(true)
 		if l.scheme.CompareAndSwap(uint32(used), uint32(another)) {
-			s.tell(operation, err)
+			s.tell(operation, used, err)
 		}
 		l.settled.Store(true)
 		return out2, md2, err2
@@ -224,13 +228,13 @@ func (s *signer) HandleFinalize(ctx context.Context, in middleware.FinalizeInput
 }
 
 // tell says which setting spares the request that was refused.
-func (s *signer) tell(operation string, refused error) {
+func (s *signer) tell(operation string, used scheme, refused error) {
 	code := ""
 	var api smithy.APIError
 	if errors.As(refused, &api) {
 		code = api.ErrorCode()
 	}
-	s.log.Warn("the server refuses signature version 4 for this operation but takes version 2: set --signature, which spares asking twice",
+	s.log.Warn(fmt.Sprintf("the server refuses signature %s for this operation but takes %s: set --signature, which spares asking twice", used, used.other()),
 		slog.String("op", operation), slog.String("code", code), slog.String("mend", "--signature="+s.inUse()))
 }
 

@@ -34,6 +34,9 @@ func newTransport(cfg *Config, roots *x509.CertPool) *http.Transport {
 			if err != nil {
 				return nil, err
 			}
+			if cfg.slowAck {
+				return conn, nil
+			}
 			return quickAck(conn), nil
 		},
 		TLSClientConfig:     &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
