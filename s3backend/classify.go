@@ -127,7 +127,7 @@ func translate(ctx context.Context, info *callInfo, bucket, key string, err erro
 	e.Err = strip(err)
 	var creds *CredentialsError
 	switch {
-	case errors.As(err, &creds):
+	case errors.As(err, &creds) && !broken(err): // broken: their source can't be reached
 		e.Kind = KindPermission
 	case e.Status >= 300: // an answer that is no S3 error: a proxy's
 		e.Kind = kindOf(e.Status, "")

@@ -193,7 +193,7 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("MaxAttempts is %d: it must be at least 1", c.MaxAttempts)
 	}
 	if c.Connections < 1 {
-		return fmt.Errorf("Connections is %d: it must be at least 1", c.Connections)
+		return fmt.Errorf("the limit Connections is %d: it must be at least 1", c.Connections)
 	}
 	if c.Region == "" {
 		return errors.New("no region: any name does for RGW, such as us-east-1")

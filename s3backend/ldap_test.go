@@ -124,7 +124,6 @@ func TestLDAP(t *testing.T) {
 			if n := ldap.Lookups("alice") - before; n != 1 {
 				t.Errorf("%s: LDAP was asked %d times", mode, n)
 			}
-			before = ldap.Lookups("alice")
 			plain, err := c.PlainURL(name, "k", "")
 			if err != nil {
 				t.Fatal(err)

@@ -69,6 +69,14 @@ func parseURL(arg string) (location, error) {
 // locate finds out what a PATH means: s3:// or a path in a mount. The mount's
 // endpoint is used unless another one was given.
 func (t *tool) locate(arg string) (location, error) {
+	l, err := t.find(arg)
+	if err == nil && t.backend.CredentialsBucket == "" {
+		t.backend.CredentialsBucket = l.bucket
+	}
+	return l, err
+}
+
+func (t *tool) find(arg string) (location, error) {
 	if strings.HasPrefix(arg, "s3://") {
 		l, err := parseURL(arg)
 		if err != nil {
