@@ -36,7 +36,7 @@ func TestSealedFile(t *testing.T) {
 		}
 		return n
 	}
-	for round := range 6 {
+	for round := range 3 {
 		f, _ := sealed(t)
 		var model []byte
 		for step := range 60 {
