@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -69,7 +70,11 @@ func TestFlagsOverOptionsOverEnvironmentOverDefault(t *testing.T) {
 // TestEveryFlagInTheEnvironment sets each flag by its variable, so that none
 // is left out.
 func TestEveryFlagInTheEnvironment(t *testing.T) {
-	values := map[string]string{"SIZE": "65M", "MODE": "0640", "ID": "12", "duration": "7s", "bool": "true", "TIME": "2026-11-01T00:00Z", "string": "/x", "text|json": "json", "debug|info|warn|error": "error", "auto|v4|v2|hybrid": "hybrid"}
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte{7}, 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"SIZE": "65M", "FILE": key, "AES256|aws:kms[:KEYID]": "AES256", "MODE": "0640", "ID": "12", "duration": "7s", "bool": "true", "TIME": "2026-11-01T00:00Z", "string": "/x", "text|json": "json", "debug|info|warn|error": "error", "auto|v4|v2|hybrid": "hybrid"}
 	_, groups := newSettings()
 	for _, name := range longNames(merged(groups)) {
 		if name == "options" {
