@@ -108,12 +108,10 @@ func (f *File) attr(ctx context.Context) (Attr, error) {
 		if a.Metadata != nil {
 			return a, nil
 		}
-		base, err := f.b.meta.stat(ctx, a.Key)
-		if err != nil {
+		if err := f.needMetadata(ctx, a.Key); err != nil {
 			return Attr{}, err
 		}
-		f.learnMetadata(base)
-		a.Metadata = base.Metadata
+		a, _ = f.local()
 		return a, nil
 	}
 	return f.b.meta.stat(ctx, f.Key())
@@ -159,6 +157,24 @@ func (f *File) metadataLocked() map[string]string {
 	default:
 		return f.base.Metadata
 	}
+}
+
+// needMetadata has the metadata of the base known, by a HEAD of the object: a
+// file with changes stands in its way everywhere else.
+func (f *File) needMetadata(ctx context.Context, key string) error {
+	a, err := f.b.meta.statObject(ctx, key)
+	switch {
+	case s3backend.IsNotExist(err):
+		a.Metadata = map[string]string{} // somebody else removed it: nothing to keep
+	case err != nil:
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.base.Metadata == nil {
+		f.base.Metadata, f.base.ContentType, f.base.StorageClass = a.Metadata, a.ContentType, a.StorageClass
+	}
+	return nil
 }
 
 // learnMetadata takes over what a HEAD said of the base.

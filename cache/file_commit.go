@@ -20,16 +20,13 @@ func (f *File) attributes(ctx context.Context) (s3backend.Attributes, error) {
 	md, key := f.metadataLocked(), f.key
 	f.mu.Unlock()
 	if md == nil {
-		a, err := f.b.meta.stat(ctx, key)
-		if err != nil {
+		if err := f.needMetadata(ctx, key); err != nil {
 			return s3backend.Attributes{}, err
 		}
-		f.learnMetadata(a)
-		md = a.Metadata
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	md = maps.Clone(md)
+	md = maps.Clone(f.metadataLocked())
 	if f.stamp {
 		md["mtime"] = FormatTime(f.mtime)
 		md["ctime"] = md["mtime"]

@@ -460,3 +460,47 @@ func TestOpenFileFollowsACopyWithAnotherETag(t *testing.T) {
 	}
 	h.Release()
 }
+
+// TestChangedWithMetadataUnknown changes files of which only a listing was seen.
+func TestChangedWithMetadataUnknown(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		flags OpenFlags
+	}{{"replaced", OpenFlags{Write: true, Truncate: true}}, {"changed", OpenFlags{Write: true}}} {
+		for _, chmod := range []bool{false, true} {
+			f, _ := newFixture(t)
+			req := s3backend.PutRequest{Key: "a", Body: bytes.NewReader([]byte("old")), Size: 3}
+			req.Metadata = map[string]string{"mode": "33152", "uid": "7"}
+			if _, err := f.mem.Put(f.ctx, req); err != nil {
+				t.Fatal(err)
+			}
+			d, err := f.OpenDir(f.ctx, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, ok, err := d.Read(f.ctx, 0); err != nil || !ok {
+				t.Fatalf("%v, %v", ok, err)
+			}
+			d.Close()
+			h := f.open("a", c.flags)
+			f.write(h, []byte("new"), 0)
+			want := "33152"
+			if chmod {
+				want = "33188"
+				if err := h.f.SetMetadata(f.ctx, func(md map[string]string) { md["mode"] = want }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if a, err := h.f.Attr(f.ctx); err != nil || a.Metadata["uid"] != "7" {
+				t.Errorf("%s: before the commit: %v, %v", c.name, a.Metadata, err)
+			}
+			f.flush(h)
+			obj, err := f.mem.Head(f.ctx, "a")
+			if err != nil || obj.Metadata["mode"] != want || obj.Metadata["uid"] != "7" {
+				t.Errorf("%s: %v, %v", c.name, obj.Metadata, err)
+			}
+			wantBytes(t, c.name, f.object("a"), []byte("new"))
+			h.Release()
+		}
+	}
+}

@@ -162,15 +162,21 @@ func (m *meta) stat(ctx context.Context, key string) (Attr, error) {
 	if isDirKey(key) {
 		return m.statDir(ctx, key)
 	}
+	a, here, hidden := m.ov.local(key)
+	switch {
+	case here:
+		return a, nil
+	case hidden:
+		return Attr{}, nameError(s3backend.KindNotExist, key)
+	}
+	return m.statObject(ctx, key)
+}
+
+// statObject returns the Attr of what the server has, whatever was written here.
+func (m *meta) statObject(ctx context.Context, key string) (Attr, error) {
+	dir, name := splitKey(key)
 	for {
-		a, here, hidden := m.ov.local(key)
-		if here {
-			return a, nil
-		}
 		h := m.object(dir, name)
-		if hidden {
-			h.is = absent
-		}
 		if h.is != absent && (h.is == unknown || h.attr.Metadata == nil) {
 			var current bool
 			var err error
