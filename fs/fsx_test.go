@@ -255,7 +255,7 @@ func TestExerciserOnRGW(t *testing.T) {
 			client, err := s3backend.New(t.Context(), cfg)
 			check(t, err)
 			t.Cleanup(client.Close)
-			exercise(t, client.Bucket(rgw.NewBucket()), s3backend.MinPartSize, steps(t, 60))
+			exercise(t, client.Bucket(rgw.NewBucket()), s3backend.MinPartSize, steps(t, 40))
 		})
 	}
 }

@@ -174,10 +174,10 @@ func newSmallMem() *s3test.Mem {
 }
 
 func TestModelOnMem(t *testing.T) {
-	runModel(t, steps(t, 6000), memPart, func() s3backend.Store { return newSmallMem() })
+	runModel(t, steps(t, 4000), memPart, func() s3backend.Store { return newSmallMem() })
 }
 
 func TestModelOnRGW(t *testing.T) {
 	buckets := rgwBuckets(t)
-	runModel(t, steps(t, 900), s3backend.MinPartSize, func() s3backend.Store { return buckets(t) })
+	runModel(t, steps(t, 400), s3backend.MinPartSize, func() s3backend.Store { return buckets(t) })
 }
