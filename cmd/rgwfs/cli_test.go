@@ -44,7 +44,7 @@ func TestUsageErrorsOfProgram(t *testing.T) {
 	}{
 		{nil, []string{"no command", "rgwfs help"}},
 		{[]string{"mout"}, []string{"did you mean `rgwfs mount`?"}},
-		{[]string{"wibble"}, []string{"no command", "mount, version, help"}},
+		{[]string{"wibble"}, []string{"no command", "one of mount, ", "version, help"}},
 		{[]string{"version", "x"}, []string{"no arguments"}},
 		{[]string{"help", "mout"}, []string{`did you mean "mount"?`}},
 		{[]string{"mount"}, []string{"no SOURCE", "rgwfs help mount"}},
