@@ -152,6 +152,9 @@ func (t *tool) explain(what location, err error) error {
 	}
 	switch answer.Kind {
 	case s3backend.KindNotExist:
+		if what.key == "" { // a HEAD has no code
+			return fail("no bucket %s on %s: check its name, or make it first%s", what.bucket, t.backend.Endpoint, requestNote(answer))
+		}
 		return fail("%s: there is none%s", what, requestNote(answer))
 	case s3backend.KindPermission:
 		// Those of encryption and policies say more than the server did.
