@@ -19,7 +19,6 @@ type command struct {
 func commands() []command {
 	list := []command{
 		{"mount", mountSynopsis, "mount a bucket, a prefix of one, or all your buckets", mountCommand},
-		{"keygen", keygenSynopsis, "make a key for encryption by SSE-C", keygenCommand},
 		{"version", "rgwfs version", "print the version", func(_ context.Context, inv *invocation, args []string) error {
 			return versionCommand(inv, args)
 		}},
@@ -30,6 +29,7 @@ func commands() []command {
 	for _, spec := range toolSpecs() {
 		list = append(list, command{spec.name, spec.synopsis, spec.summary, spec.start})
 	}
+	list = append(list, command{"keygen", keygenSynopsis, "make a key for encryption by SSE-C", keygenCommand})
 	return list
 }
 
