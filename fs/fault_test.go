@@ -62,9 +62,9 @@ func text(seed byte, n int64) string { return string(content(seed, n)) }
 
 func changed(s string, off int, with string) string { return s[:off] + with + s[off+len(with):] }
 
-// scenes are what programs do that takes requests.
-func scenes() map[string]scene {
-	small, other, large := text(1, 100), text(2, 200), text(3, 4*memPart+9)
+// scenes are what programs do that takes requests, with parts of that size.
+func scenes(part int64) map[string]scene {
+	small, other, large := text(1, 100), text(2, 200), text(3, 4*part+9)
 	const create = os.O_WRONLY | os.O_CREATE
 	write := func(name string, flags int, off int64, data string, sync bool) func(m *fstest.FS) error {
 		return func(m *fstest.FS) error { return writeAt(m.Path(name), flags, off, data, sync) }
@@ -81,8 +81,8 @@ func scenes() map[string]scene {
 		"append":         {before: objects{"f": other}, after: objects{"f": other + small}, act: write("f", os.O_WRONLY|os.O_APPEND, 0, small, false), once: true},
 		"append large":   {before: objects{"f": large}, after: objects{"f": large + small}, act: write("f", os.O_WRONLY|os.O_APPEND, 0, small, true), once: true},
 		"change":         {before: objects{"f": other}, after: objects{"f": changed(other, 10, "change")}, act: write("f", os.O_RDWR, 10, "change", true)},
-		"change large":   {before: objects{"f": large}, after: objects{"f": changed(large, memPart+10, "change")}, act: write("f", os.O_RDWR, memPart+10, "change", true)},
-		"truncate":       {before: objects{"f": large}, after: objects{"f": large[:2*memPart+1]}, act: func(m *fstest.FS) error { return os.Truncate(m.Path("f"), 2*memPart+1) }},
+		"change large":   {before: objects{"f": large}, after: objects{"f": changed(large, int(part)+10, "change")}, act: write("f", os.O_RDWR, part+10, "change", true)},
+		"truncate":       {before: objects{"f": large}, after: objects{"f": large[:2*part+1]}, act: func(m *fstest.FS) error { return os.Truncate(m.Path("f"), 2*part+1) }},
 		"truncate small": {before: objects{"f": other}, after: objects{"f": other[:5]}, act: func(m *fstest.FS) error { return os.Truncate(m.Path("f"), 5) }},
 		"chmod":          {before: objects{"f": other}, after: objects{"f": other}, act: func(m *fstest.FS) error { return os.Chmod(m.Path("f"), 0o600) }},
 		"unlink":         {before: objects{"f": other, "g": small}, after: objects{"g": small}, act: func(m *fstest.FS) error { return os.Remove(m.Path("f")) }, once: true},
@@ -155,16 +155,22 @@ func objectsOf(t *testing.T, s s3backend.Store) (objects map[string]string, mark
 	return objects, markers
 }
 
+// set puts what is there before.
+func (sc scene) set(t *testing.T, store s3backend.Store) {
+	t.Helper()
+	for _, dir := range sc.dirs {
+		put(t, store, dir, "", nil)
+	}
+	for key, data := range sc.before {
+		put(t, store, key, data, nil)
+	}
+}
+
 // play sets the scene on a bucket and runs it on a mount, with rules.
 func (sc scene) play(t *testing.T, rules ...s3test.Rule) (*s3test.Mem, *s3test.Faulty, *fstest.FS, error) {
 	t.Helper()
 	mem := newSmallMem()
-	for _, dir := range sc.dirs {
-		put(t, mem, dir, "", nil)
-	}
-	for key, data := range sc.before {
-		put(t, mem, key, data, nil)
-	}
+	sc.set(t, mem)
 	store := s3test.Fault(mem)
 	opts := smallParts(memPart, time.Minute)
 	opts.MayFail = func(error) bool { return true }
@@ -179,7 +185,7 @@ func (sc scene) play(t *testing.T, rules ...s3test.Rule) (*s3test.Mem, *s3test.F
 // told of. The program is told, or it is done nevertheless; no object is ever
 // anything but the old or the new one; nothing is lost, and no upload is left.
 func TestFaults(t *testing.T) {
-	for name, sc := range scenes() {
+	for name, sc := range scenes(memPart) {
 		t.Run(name, func(t *testing.T) {
 			_, store, m, err := sc.play(t)
 			check(t, err)
@@ -234,9 +240,9 @@ func (sc scene) settle(t *testing.T, m *fstest.FS) {
 }
 
 // checkObjects verifies what the bucket has after act returned err.
-func (sc scene) checkObjects(t *testing.T, mem *s3test.Mem, err error) {
+func (sc scene) checkObjects(t *testing.T, store s3backend.Store, err error) {
 	t.Helper()
-	got, markers := objectsOf(t, mem)
+	got, markers := objectsOf(t, store)
 	if err == nil {
 		if !maps.Equal(got, sc.after) {
 			t.Errorf("no error, but the bucket has %v, want %v", brief(got), brief(sc.after))
@@ -269,11 +275,11 @@ func (sc scene) checkObjects(t *testing.T, mem *s3test.Mem, err error) {
 
 // checkView verifies that the mount comes to show what the bucket has: the
 // kernel is told of what is in doubt some time after the program's call.
-func (sc scene) checkView(t *testing.T, mem *s3test.Mem, m *fstest.FS) {
+func (sc scene) checkView(t *testing.T, store s3backend.Store, m *fstest.FS) {
 	t.Helper()
 	var wrong []string
 	for range 500 {
-		if wrong = sc.view(t, mem, m); len(wrong) == 0 {
+		if wrong = sc.view(t, store, m); len(wrong) == 0 {
 			return
 		}
 		time.Sleep(2 * time.Millisecond)
@@ -283,9 +289,9 @@ func (sc scene) checkView(t *testing.T, mem *s3test.Mem, m *fstest.FS) {
 
 // view returns what the mount shows that the bucket does not have, and the
 // other way round.
-func (sc scene) view(t *testing.T, mem *s3test.Mem, m *fstest.FS) (wrong []string) {
+func (sc scene) view(t *testing.T, store s3backend.Store, m *fstest.FS) (wrong []string) {
 	t.Helper()
-	got, _ := objectsOf(t, mem)
+	got, _ := objectsOf(t, store)
 	keys := map[string]bool{}
 	for _, objects := range []map[string]string{got, sc.before, sc.after} {
 		for key := range objects {
