@@ -247,7 +247,7 @@ func TestFailedPartFailsAWriteAndIsTriedAgain(t *testing.T) {
 	f, _ := newFixture(t, s3test.Rule{Op: s3test.OpUploadPart, Skip: 1, Times: 1, Do: []s3test.Effect{s3test.Fail(s3backend.KindUnavailable)}})
 	f.put("a", []byte("old"))
 	h := f.open("a", OpenFlags{Write: true, Truncate: true})
-	data := noise(4, 40*testPart)
+	data := noise(4, 8*testPart)
 	failures := 0
 	for off := 0; off < len(data); {
 		n, err := h.WriteAt(f.ctx, data[off:off+testPart/2], int64(off))
