@@ -232,7 +232,7 @@ func (m *meta) currentSeq() uint64 {
 // as many as it takes to come to end.
 func (m *meta) fetchRange(ctx context.Context, dir, after, end string) (s3backend.Page, error) {
 	req := s3backend.ListRequest{
-		Prefix: dir, Delimiter: "/", StartAfter: after, MaxKeys: s3backend.MaxListKeys,
+		Prefix: dir, Delimiter: "/", StartAfter: after, // pages as large as the server's
 	}
 	all, err := m.listPage(ctx, req)
 	for err == nil && end != "" && all.Next != "" && all.Next < end {

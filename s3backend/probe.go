@@ -122,6 +122,11 @@ func (p *Probe) Rights(ctx context.Context, write bool) []Right {
 			return []Right{list, get, put, del, parts}
 		}
 		parts.Err = p.multipart(ctx, store, p.scratch+"parts")
+		if lerr != nil && parts.Err == nil {
+			// Close could not find it.
+			parts.Err = store.Delete(ctx, p.scratch+"parts")
+			p.wrote = parts.Err != nil
+		}
 		return []Right{list, get, put, del, parts}
 	}
 	if key == "" {

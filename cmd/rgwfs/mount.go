@@ -46,5 +46,6 @@ func prepare(ctx context.Context, s *settings) error {
 	if err := s.backend.Validate(); err != nil {
 		return &failure{exitUsage, err}
 	}
+	useProfile(s)
 	return verify(ctx, s)
 }

@@ -30,7 +30,7 @@ type toolSpec struct {
 
 // toolSpecs lists them in the order that help shows them.
 func toolSpecs() []toolSpec {
-	return []toolSpec{lsSpec(), treeSpec(), duSpec(), infoSpec(), cpSpec(), rmSpec(), urlSpec(), aclSpec(), bucketSpec(), versionsSpec(), restoreSpec(), encryptionSpec(), rekeySpec(), policySpec()}
+	return []toolSpec{lsSpec(), treeSpec(), duSpec(), infoSpec(), cpSpec(), rmSpec(), urlSpec(), aclSpec(), bucketSpec(), versionsSpec(), restoreSpec(), encryptionSpec(), rekeySpec(), policySpec(), doctorSpec()}
 }
 
 func toolNamed(name string) (toolSpec, bool) {

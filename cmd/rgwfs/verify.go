@@ -26,20 +26,7 @@ const maxClockSkew = 15 * time.Minute
 // what is wrong with the endpoint, TLS, credentials, clock or bucket shows
 // before anything is mounted. Its error is one line with the mend.
 func verify(ctx context.Context, s *settings) error {
-	watch := &witness{now: time.Now}
-	config := s.backend
-	config.MaxAttempts = verifyAttempts
-	config.DialTimeout = verifyDial
-	config.StallTimeout = verifyStall
-	wrap := config.WrapTransport
-	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
-		if wrap != nil {
-			next = wrap(next)
-		}
-		watch.next = next
-		return watch
-	}
-	client, err := s3backend.New(ctx, config)
+	client, watch, err := newVerifier(ctx, s.backend)
 	if err != nil {
 		return explainClient(err)
 	}
@@ -60,6 +47,28 @@ func verify(ctx context.Context, s *settings) error {
 		return suggestBucket(ctx, client, s.source.bucket, explained)
 	}
 	return explained
+}
+
+// newVerifier returns a client that does not wait long, and what watches its
+// answers.
+func newVerifier(ctx context.Context, config s3backend.Config) (*s3backend.Client, *witness, error) {
+	watch := &witness{now: time.Now}
+	config.MaxAttempts = verifyAttempts
+	config.DialTimeout = verifyDial
+	config.StallTimeout = verifyStall
+	wrap := config.WrapTransport
+	config.WrapTransport = func(next http.RoundTripper) http.RoundTripper {
+		if wrap != nil {
+			next = wrap(next)
+		}
+		if watch.next != nil {
+			return next // of a further client by this Config
+		}
+		watch.next = next
+		return watch
+	}
+	client, err := s3backend.New(ctx, config)
+	return client, watch, err
 }
 
 // probe asks for what the root directory of the mount will ask for.

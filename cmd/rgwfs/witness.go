@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"net/http"
 	"sync"
 	"time"
@@ -13,9 +14,10 @@ type witness struct {
 	now  func() time.Time
 
 	mu       sync.Mutex
-	answered bool          // guarded by mu
-	ahead    time.Duration // guarded by mu; server's clock minus ours
-	timed    bool          // guarded by mu; ahead is known
+	answered bool                 // guarded by mu
+	ahead    time.Duration        // guarded by mu; server's clock minus ours
+	timed    bool                 // guarded by mu; ahead is known
+	tls      *tls.ConnectionState // guarded by mu; of the last answer, nil over http
 }
 
 func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -27,7 +29,7 @@ func (w *witness) RoundTrip(req *http.Request) (*http.Response, error) {
 	received := w.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.answered = true
+	w.answered, w.tls = true, resp.TLS
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		// The server wrote it between the two, to the second.
 		w.ahead = date.Sub(sent.Add(received.Sub(sent) / 2))
@@ -42,4 +44,12 @@ func (w *witness) clock() (ahead time.Duration, known bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.ahead, w.timed
+}
+
+// connection returns the TLS connection of the last answer, nil over http, and
+// whether there was an answer.
+func (w *witness) connection() (state *tls.ConnectionState, answered bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.tls, w.answered
 }
