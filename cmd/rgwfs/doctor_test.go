@@ -226,6 +226,21 @@ func TestDoctorFailures(t *testing.T) {
 		d.want(t, "put", stateFailure, "s3:PutObject", "--read-only")
 		d.want(t, "rights", stateOK, "list, get; unknown: delete")
 	})
+	t.Run("no right to remove", func(t *testing.T) {
+		s := *good.other(rgw)
+		s.bucket = rgw.NewBucket()
+		policy := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam:::user/other"]},` +
+			`"Action":["s3:ListBucket","s3:GetObject","s3:PutObject"],"Resource":["arn:aws:s3:::BUCKET","arn:aws:s3:::BUCKET/*"]}]}`
+		if r := rgw.Do(http.MethodPut, "/"+s.bucket, "policy", nil, []byte(strings.ReplaceAll(policy, "BUCKET", s.bucket))); r.Status >= 300 {
+			t.Fatal(r)
+		}
+		d := s.doctor(t, s.bucket)
+		d.wantFailures(t, "delete")
+		d.want(t, "delete", stateFailure, "s3:DeleteObject", ".rgwfs-doctor-")
+		d.want(t, "rights", stateOK, "list, get, put; unknown: multipart")
+		d.want(t, "cleanup", stateWarning, "rgwfs rm -r s3://"+s.bucket+"/.rgwfs-doctor-")
+		wantBucket(t, rgw, s.bucket, "the first")
+	})
 	t.Run("no right at all", func(t *testing.T) {
 		s := *good.other(rgw)
 		s.bucket = rgw.NewBucket()
