@@ -273,6 +273,35 @@ func TestDoctorSeesFullQuota(t *testing.T) {
 	t.Error("the quota was never felt")
 }
 
+// A mount asks for pages of the size that the profile knows, and a directory in
+// it does for the doctor, without the mount's settings.
+func TestProfileAndDoctorOfAMount(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	rgw := s3test.RGW(t)
+	s := newServer(t, rgw.HTTP, rgw.AccessKey, rgw.SecretKey, rgw.NewBucket())
+	s.put(t, "d/f", "content")
+	if _, err := saveProfile(&s3backend.Profile{Endpoint: s.endpoint, Probed: time.Now(), PageSize: 4000}); err != nil {
+		t.Fatal(err)
+	}
+	m := foreground(t, s)
+	if entries, err := os.ReadDir(m.dir); err != nil || len(entries) != 1 {
+		t.Fatalf("%v, %v", entries, err)
+	}
+	asked := false
+	for _, r := range rgw.Requests(s.bucket) {
+		asked = asked || r.Query.Get("max-keys") == "4000"
+	}
+	if !asked {
+		t.Error("no page of 4000 keys was asked for")
+	}
+	bare := *s
+	bare.endpoint = "" // the mount tells it
+	d := bare.doctor(t, "--read-only", filepath.Join(m.dir, "d"))
+	d.wantFailures(t)
+	d.want(t, "endpoint", stateOK, s.endpoint)
+	d.want(t, "rights", stateOK, "list, get; unknown")
+}
+
 // Where a program reads the report line by line, the text for people is the
 // same.
 func TestDoctorText(t *testing.T) {
