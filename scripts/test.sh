@@ -95,6 +95,6 @@ if [[ $with_rgw ]]; then
 fi
 
 step "go test"
-# Packages one after the other: each has the one gateway and the few cores of
-# a small machine for itself.
-go test -race -p 1 -timeout 15m "$@"
+# Two packages at a time: many tests wait, for a server that is away or a time
+# to pass, and no test asserts on time.
+go test -race -p 2 -timeout 18m "$@"
