@@ -293,6 +293,10 @@ func (b *Bucket) lastRelease(f *File) {
 	case unlinked:
 		f.dropDataLocked(ctx)
 		f.forgetChanges()
+	case dirty && f.failed != nil:
+		// The close has said so; a program that was told of the failure must
+		// not find the changes stored later.
+		f.discardLocked(ctx, f.failed)
 	case dirty:
 		// Pages of a mapping can come after the close that committed the rest.
 		if err := f.commitLocked(ctx); err != nil {

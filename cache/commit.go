@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 
@@ -118,24 +119,32 @@ func (c *stagedCommit) run(ctx context.Context, s *staged, base *reader) (s3back
 		if err := s.fill(ctx, base, span{0, s.size}); err != nil {
 			return s3backend.Object{}, err
 		}
-		return c.up.Put(ctx, s3backend.PutRequest{Key: c.key, Body: io.NewSectionReader(s.file, 0, s.size), Size: s.size,
-			Attributes: c.attrs, Conditions: c.cond})
+		cond := c.cond
+		if c.baseETag != "" {
+			// All of it may be here, so that no read of the base has noticed
+			// that somebody else replaced it.
+			cond = s3backend.Conditions{IfMatch: c.baseETag}
+		}
+		obj, err := c.up.Put(ctx, s3backend.PutRequest{Key: c.key, Body: io.NewSectionReader(s.file, 0, s.size), Size: s.size,
+			Attributes: c.attrs, Conditions: cond})
+		if err != nil {
+			h := md5.New()
+			if _, herr := io.Copy(h, io.NewSectionReader(s.file, 0, s.size)); herr != nil {
+				return obj, errors.Join(err, localError("read", herr))
+			}
+			c.trying(hex.EncodeToString(h.Sum(nil)))
+		}
+		return obj, err
 	}
 	pieces := s.plan(c.partBase)
-	copies := false
-	for _, p := range pieces {
-		copies = copies || p.copy
-	}
-	if copies {
-		if err := c.checkBase(ctx); err != nil {
-			return s3backend.Object{}, err
-		}
+	if err := c.checkBase(ctx); err != nil {
+		return s3backend.Object{}, err
 	}
 	id, err := c.up.CreateMultipart(ctx, s3backend.CreateMultipartRequest{Key: c.key, Attributes: c.attrs})
 	if err != nil {
 		return s3backend.Object{}, err
 	}
-	obj, err := c.parts(ctx, s, base, id, pieces, copies)
+	obj, err := c.parts(ctx, s, base, id, pieces)
 	if err != nil {
 		if aerr := c.up.AbortMultipart(ctx, c.key, id); aerr != nil {
 			err = fmt.Errorf("%w (and its upload %s could not be aborted: %v)", err, id, aerr)
@@ -145,7 +154,7 @@ func (c *stagedCommit) run(ctx context.Context, s *staged, base *reader) (s3back
 	return obj, nil
 }
 
-func (c *stagedCommit) parts(ctx context.Context, s *staged, base *reader, id string, pieces []piece, copies bool) (s3backend.Object, error) {
+func (c *stagedCommit) parts(ctx context.Context, s *staged, base *reader, id string, pieces []piece) (s3backend.Object, error) {
 	parts := make([]s3backend.Part, len(pieces))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, p := range pieces {
@@ -174,10 +183,8 @@ func (c *stagedCommit) parts(ctx context.Context, s *staged, base *reader, id st
 	if err := g.Wait(); err != nil {
 		return s3backend.Object{}, err
 	}
-	if copies {
-		if err := c.checkBase(ctx); err != nil {
-			return s3backend.Object{}, err
-		}
+	if err := c.checkBase(ctx); err != nil {
+		return s3backend.Object{}, err
 	}
 	if etag, ok := compositeETag(parts); ok {
 		c.trying(etag)
@@ -190,6 +197,9 @@ func (c *stagedCommit) parts(ctx context.Context, s *staged, base *reader, id st
 // first copy and after the last: an ETag that is the same both times was there
 // in between.
 func (c *stagedCommit) checkBase(ctx context.Context) error {
+	if c.baseETag == "" {
+		return nil
+	}
 	obj, err := c.up.Head(ctx, c.key)
 	if err != nil && !s3backend.IsNotExist(err) {
 		return err

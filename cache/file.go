@@ -30,7 +30,9 @@ type File struct {
 	tried      []string   // ETags of objects that commits may have made whose answer was lost; guarded by ioMu
 	detached   bool       // has no object on the server, nor will have; guarded by ioMu
 	gapErr     error      // why a write to stream failed, until those bytes are written; guarded by ioMu
-	gap        int64      // the offset of the first byte that it left out; guarded by ioMu
+	gap        int64      // the offset of the first byte that is missing; guarded by ioMu
+	gapEnd     int64      // behind the last one; guarded by ioMu
+	failed     error      // why the last commit failed, nil after a change or a success; guarded by ioMu
 
 	mu       sync.Mutex        // guards what follows; held for moments only
 	key      string            //
@@ -188,6 +190,7 @@ func (f *File) learnMetadata(a Attr) {
 
 // noteWrite records that the bytes changed, size being the size now.
 func (f *File) noteWrite(size int64) {
+	f.failed = nil
 	f.mu.Lock()
 	f.size, f.mtime, f.stamp = size, f.b.c.now(), true
 	was := f.dirty

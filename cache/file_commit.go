@@ -94,6 +94,7 @@ func (f *File) commitLocked(ctx context.Context) error {
 		cond.IfNoneMatch = false
 		obj, want, err = f.store(ctx, key, attrs, cond)
 	}
+	f.failed = err
 	if err != nil {
 		return err
 	}

@@ -377,6 +377,49 @@ func TestExclusiveCreateMeetsAnother(t *testing.T) {
 	}
 }
 
+// TestModificationThatIsAllHereFailsToo: no read of the base notices that it
+// was replaced.
+func TestModificationThatIsAllHereFailsToo(t *testing.T) {
+	f, _ := newFixture(t)
+	f.put("a", noise(1, 100))
+	h := f.open("a", OpenFlags{Write: true})
+	f.write(h, noise(2, 100), 0)
+	f.put("a", []byte("theirs"))
+	wantKind(t, h.Flush(f.ctx), s3backend.KindChanged)
+	h.Release()
+	wantBytes(t, "object", f.object("a"), []byte("theirs"))
+}
+
+// TestTwoGaps: a file lacks the bytes of two writes that failed.
+func TestTwoGaps(t *testing.T) {
+	var f File
+	boom := s3errorf(s3backend.KindUnavailable, "write", "boom")
+	f.noteGap(100, 10, 50, boom) // 110 to 150 are missing
+	f.noteGap(150, 0, 50, boom)  // to 200
+	f.noteGap(150, 50, 50, nil)
+	if f.gapErr == nil {
+		t.Error("the first gap is forgotten")
+	}
+	f.noteGap(110, 40, 40, nil)
+	if f.gapErr == nil {
+		t.Error("what comes after the first gap was not written again in order, and is forgotten")
+	}
+	f.noteGap(150, 50, 50, nil)
+	if f.gapErr != nil {
+		t.Error("all is written again")
+	}
+}
+
+// TestFailedCloseIsFinal: what a close could not store is not stored later.
+func TestFailedCloseIsFinal(t *testing.T) {
+	f, _ := newFixture(t, s3test.Rule{Op: s3test.OpPut, Times: 1, Do: []s3test.Effect{s3test.Fail(s3backend.KindQuota)}})
+	h := f.create("a")
+	f.write(h, []byte("new"), 0)
+	wantKind(t, h.Flush(f.ctx), s3backend.KindQuota)
+	h.Release()
+	f.wantKeys()
+}
+
 func TestModificationOfAReplacedBaseFails(t *testing.T) {
 	for _, size := range []int{testPart / 2, 5 * testPart} {
 		f, _ := newFixture(t)

@@ -104,11 +104,11 @@ func (f *File) writeLocked(ctx context.Context, p []byte, off int64) (int, error
 			f.noteWrite(f.stream.size)
 		}
 		if err != errOutOfOrder {
-			f.noteGap(off, int64(n), err)
+			f.noteGap(off, n, len(p), err)
 			return n, err
 		}
 		if err := f.toStaged(ctx); err != nil {
-			f.noteGap(off, 0, err)
+			f.noteGap(off, 0, len(p), err)
 			return 0, err
 		}
 	}
@@ -122,12 +122,17 @@ func (f *File) writeLocked(ctx context.Context, p []byte, off int64) (int, error
 // noteGap remembers that a write of a new file failed after n bytes at off. As
 // long as those bytes are missing nothing is committed: a file with a gap must
 // not replace the whole one that may be there.
-func (f *File) noteGap(off, n int64, err error) {
+func (f *File) noteGap(off int64, n, want int, err error) {
+	end := off + int64(n)
 	switch {
+	case err != nil && f.gapErr == nil:
+		f.gap, f.gapEnd, f.gapErr = end, off+int64(want), err
 	case err != nil:
-		f.gap, f.gapErr = off+n, err
-	case f.gapErr != nil && off <= f.gap && f.gap < off+n:
-		f.gapErr = nil
+		f.gap, f.gapEnd, f.gapErr = min(f.gap, end), max(f.gapEnd, off+int64(want)), err
+	case f.gapErr != nil && off <= f.gap && f.gap < end:
+		if f.gap = end; f.gap >= f.gapEnd {
+			f.gapErr = nil
+		}
 	}
 }
 

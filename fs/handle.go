@@ -25,7 +25,7 @@ type fileHandle struct {
 	lost   bool   // its pages are those of another generation: reads fail; guarded by mu
 
 	users     users
-	fresh     bool        // made or truncated by its open
+	fresh     atomic.Bool // made or truncated by its open, and not committed since
 	unflushed atomic.Bool // written since the last Flush began
 	released  atomic.Bool
 }
@@ -34,7 +34,8 @@ type fileHandle struct {
 // of an earlier open only if they are of the generation that this handle is
 // going to read. The reference that the caller has of n passes to the handle.
 func (n *fileNode) newHandle(ctx context.Context, h *cache.Handle, of cache.OpenFlags, fresh bool) (*fileHandle, uint32) {
-	fh := &fileHandle{n: n, h: h, fresh: fresh}
+	fh := &fileHandle{n: n, h: h}
+	fh.fresh.Store(fresh)
 	if of.Write {
 		fh.users.note(ctx)
 	}
@@ -141,13 +142,13 @@ func (fh *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32
 // program, and a redirection that has not written yet. Somebody's end of the
 // file comes later, at the latest the handle's Release.
 func (fh *fileHandle) Flush(ctx context.Context) syscall.Errno {
-	untouched := fh.fresh && !fh.unflushed.Load()
+	untouched := fh.fresh.Load() && !fh.unflushed.Load()
 	if fh.users.strange(ctx) || untouched && holds(ctx, fh.n.StableAttr().Ino) {
 		return 0
 	}
 	fh.unflushed.Store(false)
+	fh.fresh.Store(false)
 	if err := fh.h.Flush(context.WithoutCancel(ctx)); err != nil {
-		fh.unflushed.Store(true)
 		return fh.n.vol.m.fail("close", fh.key(), err)
 	}
 	return 0
@@ -170,9 +171,9 @@ func (fh *fileHandle) Release(context.Context) syscall.Errno {
 	m := fh.n.vol.m
 	// Pages that were mapped and changed after close(2) are written now, and
 	// what was left to an end that has not come.
-	if (fh.unflushed.Load() || fh.fresh) && !fh.h.File().Unlinked() {
+	if (fh.unflushed.Load() || fh.fresh.Load()) && !fh.h.File().Unlinked() {
 		if err := fh.h.Flush(context.Background()); err != nil {
-			m.log.Error("the last changes of a file could not be stored; it was changed through mmap after it was closed, or its close failed too",
+			m.log.Error("the last changes of a file could not be stored; it was changed through mmap after it was closed",
 				slog.String("key", fh.key().String()), slog.String("error", err.Error()))
 		}
 	}
