@@ -456,6 +456,28 @@ func TestCloseReportsWhatCouldNotBeCommitted(t *testing.T) {
 	h.Release()
 }
 
+// TestRenameOfAReplacedFile: what another client has put there since it was
+// looked at is what is moved, on gateways that check the source and on 16.2.
+func TestRenameOfAReplacedFile(t *testing.T) {
+	for _, pacific := range []bool{false, true} {
+		f, _ := newFixture(t)
+		f.mem.SetPacific(pacific)
+		f.put("a", []byte("old"))
+		if _, err := f.Stat(f.ctx, "a"); err != nil {
+			t.Fatal(err)
+		}
+		f.put("a", []byte("newer"))
+		if err := f.Rename(f.ctx, "", "a", "", "b", false); err != nil {
+			t.Fatal(err)
+		}
+		f.wantKeys("b")
+		wantBytes(t, "object", f.object("b"), []byte("newer"))
+		if a, err := f.Stat(f.ctx, "b"); err != nil || a.Size != 5 {
+			t.Errorf("size %d, %v", a.Size, err)
+		}
+	}
+}
+
 // TestRenameDirectoryKeepsWhatIsKnown: after a rename, modes and times show as
 // before, and without a request.
 func TestRenameDirectoryKeepsWhatIsKnown(t *testing.T) {

@@ -88,27 +88,15 @@ func (b *Bucket) renameFile(ctx context.Context, oldKey, newKey string, exists b
 		b.move(f, oldKey, newKey, nil)
 		return nil
 	}
-	src, err := b.meta.stat(ctx, oldKey) // remembered after a lookup that was a HEAD, or after a write
-	if err != nil {
-		return err
-	}
-	md := maps.Clone(src.Metadata)
-	keepTime(md, src)
-	var replace *s3backend.Attributes
-	if !maps.Equal(md, src.Metadata) {
-		replace = &s3backend.Attributes{Metadata: md, ContentType: src.ContentType, StorageClass: src.StorageClass}
-	}
 	b.detachOrphans(ctx, newKey)
-	obj, err := b.copyObject(ctx, src, newKey, replace)
+	a, err := b.copyRenamed(ctx, oldKey, newKey)
+	if err != nil && s3backend.KindOf(err) == s3backend.KindChanged {
+		// What was remembered of the source was old; it is asked for now.
+		a, err = b.copyRenamed(ctx, oldKey, newKey)
+	}
 	if err != nil {
-		if s3backend.KindOf(err) == s3backend.KindChanged || s3backend.IsNotExist(err) {
-			b.meta.drop(oldKey)
-		}
-		b.meta.drop(newKey) // it may have taken effect
 		return err
 	}
-	a := src
-	a.Key, a.ETag, a.ModTime, a.Metadata = newKey, obj.ETag, obj.LastModified, md
 	b.meta.changed(a)
 	replaced = true
 	b.replaceOpen(g, newKey)
@@ -120,6 +108,37 @@ func (b *Bucket) renameFile(ctx context.Context, oldKey, newKey string, exists b
 	b.move(f, oldKey, newKey, &a)
 	b.meta.removed(oldKey)
 	return nil
+}
+
+// copyRenamed copies a file's object to its new key, and describes the copy.
+func (b *Bucket) copyRenamed(ctx context.Context, oldKey, newKey string) (Attr, error) {
+	src, err := b.meta.stat(ctx, oldKey) // remembered after a lookup that was a HEAD, or after a write
+	if err != nil {
+		return Attr{}, err
+	}
+	md := maps.Clone(src.Metadata)
+	keepTime(md, src)
+	var replace *s3backend.Attributes
+	if !maps.Equal(md, src.Metadata) {
+		replace = &s3backend.Attributes{Metadata: md, ContentType: src.ContentType, StorageClass: src.StorageClass}
+	}
+	obj, err := b.copyObject(ctx, src, newKey, replace)
+	if err == nil && obj.ETag != src.ETag {
+		// Copied in parts; or, on RGW 16.2, which ignores the condition on the
+		// source, of another generation than was remembered.
+		obj, err = b.store.Head(ctx, newKey)
+		src.Size, md = obj.Size, obj.Metadata
+	}
+	if err != nil {
+		if s3backend.KindOf(err) == s3backend.KindChanged || s3backend.IsNotExist(err) {
+			b.meta.drop(oldKey)
+		}
+		b.meta.drop(newKey) // it may have taken effect
+		return Attr{}, err
+	}
+	a := src
+	a.Key, a.ETag, a.ModTime, a.Metadata = newKey, obj.ETag, obj.LastModified, md
+	return a, nil
 }
 
 // replaceOpen takes the name away from a file that is replaced. Handles keep
