@@ -97,6 +97,12 @@ func (w *saver) check(t *testing.T, s *server, keys []string) {
 	w.before, w.after = got, got
 }
 
+// endOfMount reports whether err is what the kernel answers when a file system
+// has lost its process. It may be EIO too: the kernel has given the inode up.
+func endOfMount(err error, killed bool) bool {
+	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ECONNABORTED) || killed && errors.Is(err, syscall.EIO)
+}
+
 // TestKilledAtAnyMoment kills rgwfs again and again while files are written,
 // synced, renamed and removed: what was acknowledged is there, whole, and what
 // was under way is done or not. RGWFS_TEST_ROUNDS sets how often.
@@ -127,6 +133,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	for range rounds {
 		m := newMountAt(t, s, dir, "--part-size", "5M")
 		var done atomic.Int64
+		var killed atomic.Bool
 		enough := make(chan struct{})
 		limit := 1 + r.Int64N(20)
 		var wg sync.WaitGroup
@@ -134,7 +141,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			wg.Go(func() {
 				for {
 					if err := w.round(m); err != nil {
-						if !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.ECONNABORTED) {
+						if !endOfMount(err, killed.Load()) {
 							t.Errorf("while rgwfs is killed: %v", err)
 						}
 						return
@@ -146,6 +153,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			})
 		}
 		<-enough // somebody has just gone on, the others are anywhere
+		killed.Store(true)
 		m.kill()
 		wg.Wait()
 		acknowledged += int(done.Load())
