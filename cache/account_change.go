@@ -55,6 +55,9 @@ func (a *Account) RemoveBucket(ctx context.Context, name string) error {
 		return keyError(s3backend.KindNotEmpty, op, name, "")
 	}
 	ctx = context.WithoutCancel(ctx)
+	if err := b.dropOrphans(ctx, ""); err != nil {
+		return err
+	}
 	a.listMu.Lock()
 	defer a.listMu.Unlock()
 	if err := a.svc.DeleteBucket(ctx, name); err != nil {

@@ -47,7 +47,7 @@ type File struct {
 	excl     bool              // the first commit must not replace an object (O_EXCL)
 	epoch    uint64            // counts commits: handles follow their own mount's changes
 	handles  int               // open handles
-	writers  int               // those that may write
+	writers  int               // those that may write, and have not been flushed since they did
 	unlinked bool              //
 	orphan   bool              // unlinked, and the object is deleted by the last handle's Release
 	readers  []*genReader      //

@@ -547,3 +547,25 @@ func TestChangedWithMetadataUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestTruncateAfterClose: the kernel releases a handle some time after its
+// close. A truncation in between is not left to a close that has been.
+func TestTruncateAfterClose(t *testing.T) {
+	f, _ := newFixture(t)
+	h := f.create("a")
+	f.write(h, []byte("0123456789"), 0)
+	f.flush(h)
+	if err := h.File().Truncate(f.ctx, 4); err != nil {
+		t.Fatal(err)
+	}
+	wantBytes(t, "object", f.object("a"), []byte("0123"))
+	// But one of a file that is being written is.
+	f.write(h, []byte("x"), 4)
+	if err := h.File().Truncate(f.ctx, 2); err != nil {
+		t.Fatal(err)
+	}
+	wantBytes(t, "object", f.object("a"), []byte("0123"))
+	f.flush(h)
+	wantBytes(t, "object", f.object("a"), []byte("01"))
+	h.Release()
+}

@@ -137,7 +137,8 @@ func (f *File) noteGap(off int64, n, want int, err error) {
 }
 
 // Truncate sets the size. A file that is open for writing is committed at its
-// close; any other at once.
+// close; any other at once, also one whose close has come but whose handle the
+// kernel has not released yet.
 func (f *File) Truncate(ctx context.Context, size int64) error {
 	if f.b.c.cfg.ReadOnly {
 		return keyError(s3backend.KindReadOnly, "truncate", f.b.Name(), f.Key())

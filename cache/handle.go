@@ -27,6 +27,8 @@ type Handle struct {
 	epoch  uint64     // File.epoch when gen was pinned; guarded by mu
 	served bool       // bytes of gen have been returned; guarded by mu
 	stale  error      // gen is gone, and the handle can't leave it; guarded by mu
+
+	writing bool // counted in File.writers; guarded by File.mu
 }
 
 // Open opens the file. It makes no request if the object is known and fresh.
@@ -51,11 +53,25 @@ func (f *File) newHandle(flags OpenFlags) *Handle {
 	f.b.retain(f)
 	f.mu.Lock()
 	f.handles++
-	if flags.Write {
-		f.writers++
-	}
 	f.mu.Unlock()
-	return &Handle{f: f, flags: flags, cur: f.b.c.newCursor()}
+	h := &Handle{f: f, flags: flags, cur: f.b.c.newCursor()}
+	h.setWriting(flags.Write)
+	return h
+}
+
+// setWriting says whether a close of the handle is to be waited for, that will
+// commit what is changed.
+func (h *Handle) setWriting(on bool) {
+	h.f.mu.Lock()
+	defer h.f.mu.Unlock()
+	if on != h.writing {
+		h.writing = on
+		if on {
+			h.f.writers++
+		} else {
+			h.f.writers--
+		}
+	}
 }
 
 func (h *Handle) truncate(ctx context.Context) error {
@@ -249,6 +265,7 @@ func (h *Handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 	if err := h.left(); err != nil {
 		return 0, err
 	}
+	h.setWriting(true)
 	if h.flags.Append {
 		off = h.f.currentSize()
 	}
@@ -262,6 +279,7 @@ func (h *Handle) Flush(ctx context.Context) error {
 	if !h.flags.Write {
 		return nil
 	}
+	h.setWriting(false)
 	return h.f.commit(ctx)
 }
 
@@ -312,11 +330,9 @@ func (h *Handle) Release() {
 	if gen != nil {
 		f.releaseReader(gen)
 	}
+	h.setWriting(false)
 	f.mu.Lock()
 	f.handles--
-	if h.flags.Write {
-		f.writers--
-	}
 	last := f.handles == 0
 	f.mu.Unlock()
 	if last {
