@@ -140,13 +140,21 @@ func (c *stagedCommit) run(ctx context.Context, s *staged, base *reader) (s3back
 	if err := c.checkBase(ctx); err != nil {
 		return s3backend.Object{}, err
 	}
-	id, err := c.up.CreateMultipart(ctx, s3backend.CreateMultipartRequest{Key: c.key, Attributes: c.attrs})
+	return inUpload(ctx, c.up, c.key, c.attrs, func(id string) (s3backend.Object, error) {
+		return c.parts(ctx, s, base, id, pieces)
+	})
+}
+
+// inUpload begins a multipart upload, which fill completes, and aborts it if
+// that fails.
+func inUpload(ctx context.Context, up uploader, key string, attrs s3backend.Attributes, fill func(id string) (s3backend.Object, error)) (s3backend.Object, error) {
+	id, err := up.CreateMultipart(ctx, s3backend.CreateMultipartRequest{Key: key, Attributes: attrs})
 	if err != nil {
 		return s3backend.Object{}, err
 	}
-	obj, err := c.parts(ctx, s, base, id, pieces)
+	obj, err := fill(id)
 	if err != nil {
-		if aerr := c.up.AbortMultipart(ctx, c.key, id); aerr != nil {
+		if aerr := up.AbortMultipart(ctx, key, id); aerr != nil {
 			err = fmt.Errorf("%w (and its upload %s could not be aborted: %v)", err, id, aerr)
 		}
 		return s3backend.Object{}, err

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"golang.org/x/sync/errgroup"
@@ -30,18 +29,9 @@ func (b *Bucket) copyObject(ctx context.Context, src Attr, key string, replace *
 		}
 		replace = &s3backend.Attributes{Metadata: obj.Metadata, ContentType: obj.ContentType, StorageClass: obj.StorageClass}
 	}
-	id, err := b.store.CreateMultipart(ctx, s3backend.CreateMultipartRequest{Key: key, Attributes: *replace})
-	if err != nil {
-		return s3backend.Object{}, err
-	}
-	obj, err := b.copyParts(ctx, src, key, id)
-	if err != nil {
-		if aerr := b.store.AbortMultipart(ctx, key, id); aerr != nil {
-			err = fmt.Errorf("%w (and its upload %s could not be aborted: %v)", err, id, aerr)
-		}
-		return s3backend.Object{}, err
-	}
-	return obj, nil
+	return inUpload(ctx, b.store, key, *replace, func(id string) (s3backend.Object, error) {
+		return b.copyParts(ctx, src, key, id)
+	})
 }
 
 func (b *Bucket) copyParts(ctx context.Context, src Attr, key, id string) (s3backend.Object, error) {

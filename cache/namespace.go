@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"maps"
 
@@ -212,20 +211,15 @@ func (b *Bucket) Symlink(ctx context.Context, dir, name, target string, md map[s
 // MaybeSymlink for why in this way.
 func (b *Bucket) putLink(ctx context.Context, key string, target []byte, md map[string]string) (Attr, error) {
 	attrs := s3backend.Attributes{Metadata: maps.Clone(md)}
-	id, err := b.store.CreateMultipart(ctx, s3backend.CreateMultipartRequest{Key: key, Attributes: attrs})
-	if err != nil {
-		return Attr{}, err
-	}
 	size := int64(len(target))
-	part, err := b.store.UploadPart(ctx, s3backend.UploadPartRequest{Key: key, UploadID: id, Number: 1, Body: bytes.NewReader(target), Size: size})
-	var obj s3backend.Object
-	if err == nil {
-		obj, err = complete(ctx, b.store, key, id, []s3backend.Part{part}, size, s3backend.Conditions{IfNoneMatch: true})
-	}
-	if err != nil {
-		if aerr := b.store.AbortMultipart(ctx, key, id); aerr != nil {
-			err = fmt.Errorf("%w (and its upload %s could not be aborted: %v)", err, id, aerr)
+	obj, err := inUpload(ctx, b.store, key, attrs, func(id string) (s3backend.Object, error) {
+		part, err := b.store.UploadPart(ctx, s3backend.UploadPartRequest{Key: key, UploadID: id, Number: 1, Body: bytes.NewReader(target), Size: size})
+		if err != nil {
+			return s3backend.Object{}, err
 		}
+		return complete(ctx, b.store, key, id, []s3backend.Part{part}, size, s3backend.Conditions{IfNoneMatch: true})
+	})
+	if err != nil {
 		return Attr{}, err
 	}
 	obj.Key, obj.Size, obj.Metadata = key, size, attrs.Metadata

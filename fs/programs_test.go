@@ -75,7 +75,7 @@ func runPrograms(t *testing.T, open func(t *testing.T) s3backend.Store) {
 	for program, script := range programs {
 		t.Run(program, func(t *testing.T) {
 			if _, err := exec.LookPath(program); err != nil {
-				t.Skip(err)
+				s3test.Missing(t, err.Error())
 			}
 			m := fstest.Mount(t, open(t), fstest.Options{})
 			run(t, m, script)

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"testing"
 	"time"
+
+	"rgwfs/s3backend/s3test"
 )
 
 // result is what a program has said.
@@ -22,10 +24,7 @@ func need(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("RGWFS_REQUIRE_RGW") == "1" {
-				t.Fatalf("%s is not installed", name)
-			}
-			t.Skipf("%s is not installed", name)
+			s3test.Missing(t, name+" is not installed")
 		}
 	}
 }
